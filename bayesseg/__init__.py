@@ -1,0 +1,1 @@
+"""Probabilistic customer segmentation: segments, churn and value with honest intervals."""
