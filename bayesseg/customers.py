@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from bayesseg import sql
 from bayesseg._types import Columns, IntArray
-from bayesseg.errors import InputRejected
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.ingest import Purchases, Source, finding, many, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,14 @@ class Attributes:
     ids: npt.NDArray[np.object_]
     columns: Mapping[str, npt.NDArray[Any]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: npt.NDArray[Any]) -> Attributes:
+        """The customers at ``rows`` (indices or mask), in that order."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Attributes(self.ids[rows], columns, self.provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +90,15 @@ class Customers:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def paid_share(self) -> float:
+        """Share of repeat purchase days that were not free; money forecasts carry it."""
+        return float(self.x_paid.sum()) / max(int(self.x.sum()), 1)
+
     def take(self, rows: npt.NDArray[Any]) -> Customers:
         """The customers at ``rows`` (indices or mask), in that order."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_CUSTOMER}
-        attributes = self.attributes and Attributes(
-            self.attributes.ids[rows],
-            {name: values[rows] for name, values in self.attributes.columns.items()},
-            self.attributes.provenance,
-        )
+        attributes = None if self.attributes is None else self.attributes.take(rows)
         return replace(self, **arrays, attributes=attributes)
 
     def columns(self, unit_days: float) -> Columns:
@@ -113,3 +125,243 @@ _PER_CUSTOMER = (
     "first_spend",
     "n_orders",
 )
+
+_COUNTS = ("x", "t_x", "t_end", "x_paid", "n_orders")
+_ABSENT: Mapping[str, float | None] = {"f": np.nan, "O": None}
+_LONE_DAY = 30
+"""A last day further than this from the day before it, and than any two others, needs ``as_of``."""
+
+
+def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customers:
+    """What was known of each customer on ``as_of`` (inclusive; by default the last day in the data).
+
+    Rows recorded later are counted as ``after_as_of``; rows of days that refunds took back as
+    ``refund_unmatched``; customers with no purchase left in ``provenance["customers"]``.
+
+    Raises:
+        InputRejected: ``as_of`` is before all data, no purchase is left, or the last day in the
+            data stands alone and may be a fault.
+        UsageError: ``as_of`` is no date, or in the future.
+    """
+    day, origin = _as_of(purchases, as_of)
+    connection = _bought(purchases, day)
+    table = connection.execute(sql.summary(day)).fetchnumpy()
+    if not len(table["customer_id"]):
+        raise InputRejected(
+            f"no customer has a purchase by {day}",
+            fix=f"the data cover {_days(purchases)}: choose another --as-of",
+            code="no_purchases",
+        )
+    return Customers(
+        ids=np.asarray(table["customer_id"], dtype=object),
+        **{name: table[name].astype(np.int64) for name in _COUNTS},
+        first_spend=table["first_spend"],
+        repeat_spend=table["repeat_spend"],
+        as_of=day,
+        provenance={
+            **_account(purchases, day, table),
+            "as_of": day.isoformat(),
+            "as_of_origin": origin,
+            "weekly": _weekly(connection),
+        },
+    )
+
+
+def _account(
+    purchases: Purchases, day: date, table: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Any]:
+    """The account of ``purchases`` carried on to ``day``: rows, customers, findings."""
+    late, seen, net = _row(
+        purchases,
+        "SELECT count(*) FILTER (recorded_day > $day), "
+        "count(DISTINCT customer_id) FILTER (recorded_day <= $day), "
+        "CAST(coalesce(sum(amount) FILTER (recorded_day <= $day), 0) AS DOUBLE) "
+        "FROM bayesseg_source",
+        {"day": day},
+    )
+    used, buyers = int(table["row_count"].sum()), len(table["row_count"])
+    rows = purchases.provenance["rows"]
+    unmatched = rows["used"] - late - used
+    moved = {"after_as_of": late, "refund_unmatched": unmatched}
+    lost = net - float(table["first_spend"].sum() + table["repeat_spend"].sum())
+    findings = [
+        finding(
+            "refund_unmatched",
+            "note",
+            unmatched,
+            f"{many(unmatched, 'row')} on days that refunds took back: no purchase, "
+            f"{round(lost, 2) + 0.0:,.2f} in all",
+        ),
+        finding(
+            "no_purchase_left",
+            "note",
+            seen - buyers,
+            f"{many(seen - buyers, 'customer')} left out: no purchase remains",
+        ),
+    ]
+    return {
+        **purchases.provenance,
+        "rows": {
+            "in": rows["in"],
+            "used": used,
+            "excluded": {**rows["excluded"], **{name: n for name, n in moved.items() if n}},
+        },
+        "customers": {
+            "seen": seen,
+            "with_purchases": buyers,
+            "no_purchase_left": seen - buyers,
+        },
+        "findings": [*purchases.provenance["findings"], *(f for f in findings if f["count"])],
+    }
+
+
+def activity(
+    purchases: Purchases, after: date, until: date
+) -> tuple[npt.NDArray[np.object_], IntArray, npt.NDArray[np.float64]]:
+    """Who bought in (``after``, ``until``], on how many days and for how much; sorted by id."""
+    table = (
+        _bought(purchases, until)
+        .execute(
+            "SELECT customer_id, count(*) AS days, CAST(sum(net) AS DOUBLE) AS spend FROM bought "
+            "WHERE purchase_day > $after GROUP BY customer_id ORDER BY customer_id",
+            {"after": after},
+        )
+        .fetchnumpy()
+    )
+    return np.asarray(table["customer_id"], dtype=object), table["days"], table["spend"]
+
+
+def weekly(purchases: Purchases, as_of: date | None = None) -> dict[str, list[Any]]:
+    """Totals of each week up to ``as_of``, quiet weeks included (JSON-able).
+
+    Returns:
+        ``week`` (its Monday, ISO), ``purchase_days``, ``spend``, ``new_customers``.
+    """
+    day = as_of or date.fromisoformat(purchases.provenance["days"]["last"])
+    return _weekly(_bought(purchases, day))
+
+
+def _weekly(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+    table = connection.execute(
+        "SELECT CAST(date_trunc('week', purchase_day) AS DATE) AS week, "
+        "count(*) AS purchase_days, CAST(sum(net) AS DOUBLE) AS spend, "
+        "count(*) FILTER (purchase_day = first_day) AS new_customers "
+        "FROM bought GROUP BY week ORDER BY week"
+    ).fetchnumpy()
+    weeks = table["week"].astype("datetime64[D]")
+    if not len(weeks):
+        return {"week": [], "purchase_days": [], "spend": [], "new_customers": []}
+    place = (weeks - weeks[0]).astype(np.int64) // 7
+    every = weeks[0] + 7 * np.arange(place[-1] + 1)
+    totals: dict[str, list[Any]] = {"week": [str(week) for week in every]}
+    for name in ("purchase_days", "spend", "new_customers"):
+        full = np.zeros(len(every), dtype=table[name].dtype)
+        full[place] = table[name]
+        totals[name] = full.tolist()
+    return totals
+
+
+def read_attributes(
+    source: Source,
+    customer_id: str | None = None,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+) -> Attributes:
+    """Read facts about customers, one row each; see :func:`bayesseg.ingest.read_table`.
+
+    Raises:
+        InputRejected: unreadable source, missing or repeated ids, an infinite number.
+    """
+    return Attributes(
+        *read_table(source, customer_id, encoding=encoding, delimiter=delimiter, decimal=decimal)
+    )
+
+
+def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
+    """``customers`` with their attributes, joined by id; who lacks them has NaN or None.
+
+    Both sides' leftovers are counted in ``provenance["attributes"]``.
+    """
+    order = np.argsort(attributes.ids, kind="stable")
+    place = np.searchsorted(attributes.ids, customers.ids, sorter=order)
+    rows = order[np.minimum(place, len(order) - 1)]
+    found = attributes.ids[rows] == customers.ids
+    columns = {
+        name: np.where(found, values[rows], np.array(_ABSENT[values.dtype.kind], values.dtype))
+        for name, values in attributes.columns.items()
+    }
+    matched = int(found.sum())
+    join = {
+        "joined": matched,
+        "customers_without": len(customers) - matched,
+        "rows_without_customer": len(attributes.ids) - matched,
+    }
+    if not matched:
+        raise InputRejected(
+            "no customer of the purchases has attributes: the ids do not agree",
+            fix="check the id column of the attributes (leading zeros, prefixes)",
+            code="attributes_unmatched",
+        )
+    return replace(
+        customers,
+        attributes=Attributes(customers.ids, columns, attributes.provenance),
+        provenance={**customers.provenance, "attributes": {**attributes.provenance, "join": join}},
+    )
+
+
+def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:
+    """A cursor with its own table ``bought``: the purchase days known on ``day``."""
+    connection = purchases.connection.cursor()
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE bought AS {sql.bought(day)}")
+    return connection
+
+
+def _row(purchases: Purchases, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    row = purchases.connection.execute(query, values).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def _days(purchases: Purchases) -> str:
+    days = purchases.provenance["days"]
+    return f"{days['first']} to {days['last']}"
+
+
+def _as_of(purchases: Purchases, given: date | str | None) -> tuple[date, str]:
+    """The last day observed and its origin."""
+    last = date.fromisoformat(purchases.provenance["days"]["last"])
+    if given is None:
+        _refuse_lone_day(purchases, last)
+        return last, "last day in the data"
+    try:
+        day = given if isinstance(given, date) else date.fromisoformat(given)
+    except ValueError as error:
+        raise UsageError(f"--as-of {given!r} is not a day", fix="write it 2024-01-31") from error
+    if day > max(date.today(), last):
+        raise UsageError(f"--as-of {day} is in the future", fix="give the last day of the data")
+    if day < date.fromisoformat(purchases.provenance["days"]["first"]):
+        raise InputRejected(
+            f"--as-of {day} is before all purchases",
+            fix=f"the data cover {_days(purchases)}",
+            code="as_of_too_early",
+        )
+    return day, "given"
+
+
+def _refuse_lone_day(purchases: Purchases, last: date) -> None:
+    before, gap, widest = _row(
+        purchases,
+        "SELECT max(day) FILTER (day < $last), max(gap) FILTER (day = $last), "
+        "coalesce(max(gap) FILTER (day < $last), 0) FROM (SELECT day, "
+        "day - lag(day) OVER (ORDER BY day) AS gap FROM "
+        "(SELECT DISTINCT recorded_day AS day FROM bayesseg_source))",
+        {"last": last},
+    )
+    if gap is not None and gap > max(_LONE_DAY, widest):
+        raise InputRejected(
+            f"the last day in the data, {last}, is {gap} days after the one before ({before})",
+            fix=f"give --as-of: the last day observed, for example {before} or {last}",
+            code="as_of_unclear",
+        )

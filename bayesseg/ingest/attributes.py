@@ -1,0 +1,165 @@
+"""Facts about customers, one row each, from a file or a frame."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from bayesseg.errors import InputRejected
+from bayesseg.ingest.clean import many
+from bayesseg.ingest.columns import known, matching
+from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimmed
+from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown
+from bayesseg.ingest.session import identifier
+from bayesseg.ingest.source import Relation, Source, opened
+
+type Facts = tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]], dict[str, Any]]
+
+
+def read_table(
+    source: Source,
+    customer_id: str | None = None,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+) -> Facts:
+    """Read one row a customer: ids, columns by name, provenance.
+
+    A column is a number where every text in it reads as one (missing ones apart), without the
+    leading zeros of a code; everything else stays text. Without an id column the row number is
+    the id, and the provenance says so.
+
+    Raises:
+        InputRejected: unreadable source, missing or repeated ids, an infinite number.
+    """
+    with tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch:
+        with opened(source, Path(scratch), encoding=encoding, delimiter=delimiter) as relation:
+            name = _id_name(list(relation.types), customer_id)
+            facts = {n: f"v{i}" for i, n in enumerate(relation.types) if n != name}
+            _load(relation, name, facts)
+        with relation.connection as connection:
+            ids = _ids(connection)
+            texts = [v for n, v in facts.items() if relation.types[n] == TEXT]
+            numeric = [v for v in texts if _looks_numeric(connection, v)]
+            dialect = dict(relation.found)
+            if decimal:
+                dialect["decimal"] = (decimal, "", "given")
+            elif numeric:
+                mark, why = decimal_mark(connection, [_texts_of(v) for v in numeric], 0.0)
+                dialect["decimal"] = (mark, why, "inferred")
+            mark = dialect["decimal"][0] if "decimal" in dialect else "."
+            columns = {
+                n: _numbers(connection, n, as_decimal(v, mark, "DOUBLE") if v in texts else v)
+                if v in numeric or v not in texts
+                else _texts(connection, v)
+                for n, v in facts.items()
+            }
+    origin = "row number" if name is None else "given" if customer_id else "guessed"
+    gaps = {n: int(_absent(values).sum()) for n, values in columns.items()}
+    provenance = {
+        "schema_version": 1,
+        "source": dict(relation.info),
+        "dialect": shown(dialect),
+        "columns": {"customer_id": {"value": name, "origin": origin, "flag": "--customer-id"}},
+        "kinds": {n: "number" if v.dtype == np.float64 else "text" for n, v in columns.items()},
+        "missing": {n: count for n, count in gaps.items() if count},
+        "rows": {"in": len(ids), "used": len(ids), "excluded": {}},
+    }
+    return ids, columns, provenance
+
+
+def _id_name(names: list[str], given: str | None) -> str | None:
+    if given is not None:
+        return known(given, names, "--customer-id")
+    return next(iter(matching("customer_id", names)), None)
+
+
+def _load(relation: Relation, name: str | None, facts: Mapping[str, str]) -> None:
+    """``facts(record, id, v0, v1, ...)``, in source order."""
+    types = relation.types
+    chosen = [f"{_plain(n, types[n])} AS {short}" for n, short in facts.items()]
+    key = "CAST(row_number() OVER () AS VARCHAR)"
+    if name is not None:
+        key = id_column(identifier(name), name, types[name])
+    columns = ", ".join(["row_number() OVER () AS record", f"{key} AS id", *chosen])
+    relation.connection.execute(f"CREATE TABLE facts AS SELECT {columns} FROM {relation.sql}")
+
+
+def _plain(name: str, kind: str) -> str:
+    """Texts and numbers as they are; yes and no as 1 and 0; anything else as text."""
+    sql = identifier(name)
+    if kind == "BOOLEAN":
+        return f"CAST({sql} AS DOUBLE)"
+    return sql if kind == TEXT or NUMBER.match(kind) else f"CAST({sql} AS VARCHAR)"
+
+
+def _ids(connection: duckdb.DuckDBPyConnection) -> npt.NDArray[np.object_]:
+    row = connection.execute(
+        f"SELECT count(*), count(*) FILTER (id IS NULL OR {trimmed('id')} = ''), "
+        "count(id) - count(DISTINCT id) FROM facts"
+    ).fetchone()
+    assert row is not None
+    rows, missing, copies = map(int, row)
+    if rows == 0:
+        raise InputRejected("the source has no rows", fix="give one row a customer", code="no_rows")
+    if missing:
+        raise InputRejected(
+            f"{many(missing, 'row')} without an id", fix="fill them in", code="id_missing"
+        )
+    if copies:
+        raise InputRejected(
+            f"{many(copies, 'row')} with the id of another row",
+            fix="give one row a customer",
+            code="id_repeated",
+        )
+    values = connection.execute("SELECT id FROM facts ORDER BY record").fetchnumpy()["id"]
+    return np.asarray(values, dtype=object)
+
+
+def _texts_of(column: str) -> str:
+    return f"(SELECT {column} AS v, 1 AS n FROM facts)"
+
+
+def _looks_numeric(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
+    """Every text reads as a number by one of the two marks, and none is a code such as 00042."""
+    either = f"coalesce({as_decimal(column, '.', 'DOUBLE')}, {as_decimal(column, ',', 'DOUBLE')})"
+    row = connection.execute(
+        f"SELECT count(*), count({either}), "
+        f"count(*) FILTER (regexp_matches({trimmed(column)}, '^0[0-9]')) "
+        f"FROM facts WHERE NOT {is_missing(column)}"
+    ).fetchone()
+    assert row is not None
+    return bool(0 < row[0] == row[1] and row[2] == 0)
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, column: str) -> npt.NDArray[Any]:
+    query = f"SELECT nullif({column}, '') AS v FROM facts ORDER BY record"
+    values = np.ma.asarray(connection.execute(query).fetchnumpy()["v"], dtype=object)
+    texts = values.data.copy()
+    texts[np.ma.getmaskarray(values)] = None
+    return texts
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> npt.NDArray[np.float64]:
+    query = f"SELECT CAST({sql} AS DOUBLE) AS v FROM facts ORDER BY record"
+    values = np.ma.asarray(connection.execute(query).fetchnumpy()["v"], dtype=np.float64)
+    numbers: npt.NDArray[np.float64] = values.filled(np.nan)
+    if np.isinf(numbers).any():
+        raise InputRejected(
+            f"column {name!r} holds an infinite number (row {int(np.isinf(numbers).argmax()) + 1})",
+            fix="leave the value empty where it is unknown",
+            code="not_finite",
+        )
+    return numbers
+
+
+def _absent(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    nothing = np.array(None, dtype=object)
+    return np.isnan(values) if values.dtype == np.float64 else values == nothing

@@ -1,0 +1,177 @@
+"""Which column is what: given by name, or guessed from its name and always recorded."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bayesseg.errors import InputRejected
+from bayesseg.ingest.options import Options, flag
+
+# In order of preference; compared without case, accents and punctuation.
+KNOWN: Mapping[str, str] = {
+    "customer_id": (
+        "customerid idcustomer clientid idclient customer client custid customernumber customerno "
+        "numeroclient numclient nclient noclient codeclient refclient clientnumber clientno userid user "
+        "memberid buyerid shopperid accountid contactid householdid acheteur idacheteur adherent "
+        "customeremail email id"
+    ),
+    "date": (
+        "date orderdate orderedat dateordered invoicedate purchasedate transactiondate saledate "
+        "datecommande datefacture dateachat datevente datetransaction orderedon createdat "
+        "purchasedat day jour timestamp datetime"
+    ),
+    "amount": (
+        "amount montant orderamount totalamount amounttotal ordertotal total totalprice linetotal "
+        "montanttotal montantttc montantht totalttc totalht revenue sales turnover spend value "
+        "ordervalue dollarvalue chiffredaffaires ca price prix"
+    ),
+    "unit_price": "unitprice priceperunit prixunitaire pu puht puttc",
+    "quantity": "quantity qty quantite qte units",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The columns of a purchase log and how they were found.
+
+    ``terms`` is the amount as a sum of signed products of columns. ``origin`` is ``"given"`` or
+    ``"guessed"`` by role.
+    """
+
+    customer_id: str
+    date: str
+    terms: tuple[tuple[int, tuple[str, ...]], ...]
+    order_id: str | None
+    extract: str | None
+    values: Mapping[str, str]
+    origin: Mapping[str, str]
+
+    @property
+    def amounts(self) -> tuple[str, ...]:
+        """The columns the amount is made of, each once."""
+        return tuple(dict.fromkeys(name for _, names in self.terms for name in names))
+
+    def record(self) -> dict[str, dict[str, Any]]:
+        """Role -> column, origin and the flag that overrides it (JSON-able)."""
+        return {
+            role: {"value": value, "origin": self.origin[role], "flag": flag(role)}
+            for role, value in self.values.items()
+        }
+
+
+def resolve(names: Sequence[str], options: Options) -> Roles:
+    """Find the columns of a purchase log among ``names``.
+
+    Raises:
+        InputRejected: a given column is absent, or none can be guessed; the message lists the
+            columns and the flags that settle it.
+    """
+    given = {
+        role: value
+        for role in ("customer_id", "date", "amount", "order_id", "extract")
+        if (value := getattr(options, role)) is not None
+    }
+    guesses = {
+        role: guess
+        for role in ("customer_id", "date", "amount")
+        if role not in given and (guess := _guess(role, names)) is not None
+    }
+    if missing := [r for r in ("customer_id", "date", "amount") if r not in {**given, **guesses}]:
+        raise InputRejected(
+            f"no column looks like the {' or the '.join(r.replace('_', ' ') for r in missing)}; "
+            f"the columns are {_listed(names)}",
+            fix=f"name them: {' '.join(f'{flag(role)} COLUMN' for role in missing)}",
+            code="columns_unknown",
+            details={"columns": list(names), "missing": missing},
+        )
+    values = {**given, **guesses}
+    for role in given.keys() - {"amount"}:
+        known(values[role], names, flag(role))
+    return Roles(
+        customer_id=values["customer_id"],
+        date=values["date"],
+        terms=expression(values["amount"], names),
+        order_id=values.get("order_id"),
+        extract=values.get("extract"),
+        values=values,
+        origin={role: "given" if role in given else "guessed" for role in values},
+    )
+
+
+def plain(name: str) -> str:
+    """A name without case, accents and punctuation: ``N° Client`` is ``nclient``."""
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    return re.sub(r"[^a-z0-9]", "", "".join(c for c in folded if not unicodedata.combining(c)))
+
+
+def matching(role: str, names: Iterable[str]) -> list[str]:
+    """Columns whose name is known for ``role``, best first."""
+    by_plain = {plain(name): name for name in reversed(list(names))}
+    return [by_plain[word] for word in KNOWN[role].split() if word in by_plain]
+
+
+def _guess(role: str, names: Sequence[str]) -> str | None:
+    found = matching(role, names)
+    if role != "amount":
+        return found[0] if found else None
+    unit, quantity = matching("unit_price", names), matching("quantity", names)
+    if found and quantity and plain(found[0]) in ("price", "prix"):
+        raise InputRejected(
+            f"{found[0]!r} may be the price of one unit or of the line ({quantity[0]!r} is there)",
+            fix=f'give --amount "{found[0]}" or --amount "{quantity[0]} * {found[0]}"',
+            code="amount_ambiguous",
+        )
+    if not found and unit and quantity:
+        return f"{quantity[0]} * {unit[0]}"
+    return found[0] if found else None
+
+
+def known(name: str, names: Sequence[str], option: str) -> str:
+    """``name``, if it is a column; else a refusal that suggests the nearest one."""
+    if name in names:
+        return name
+    near = {plain(n): n for n in reversed(names)}
+    match = difflib.get_close_matches(plain(name), list(near), n=1, cutoff=0.5)
+    hint = f"did you mean {near[match[0]]!r}? " if match else ""
+    raise InputRejected(
+        f"{option}: there is no column {name!r}",
+        fix=f"{hint}the columns are {_listed(names)}",
+        code="column_missing",
+    )
+
+
+def expression(text: str, names: Sequence[str]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """``"Quantity * UnitPrice - Discount"`` as ``((1, (Quantity, UnitPrice)), (-1, (Discount,)))``.
+
+    Only names of columns joined by ``*``, ``+`` and ``-`` are read; a name that itself holds such
+    a character is found first, as the longest name that fits.
+    """
+    longest = sorted(names, key=len, reverse=True)
+    terms: list[tuple[int, list[str]]] = [(1, [])]
+    rest = text.strip()
+    while True:
+        name = next((n for n in longest if re.match(re.escape(n) + r"\s*([-+*]|$)", rest)), None)
+        if name is None:
+            known(re.split(r"[-+*]", rest)[0].strip(), names, "--amount")
+            raise InputRejected(
+                f"--amount {text!r} is not made of columns joined by *, + and -",
+                fix='for example --amount "Quantity * UnitPrice"',
+                code="amount_expression",
+            )
+        terms[-1][1].append(name)
+        rest = rest[len(name) :].lstrip()
+        if not rest:
+            return tuple((sign, tuple(factors)) for sign, factors in terms)
+        if rest[0] != "*":
+            terms.append((1 if rest[0] == "+" else -1, []))
+        rest = rest[1:].lstrip()
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,174 @@
+"""Days written as text: every format is tried on the whole column."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import duckdb
+
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.ingest.numbers import is_missing, trimmed
+from bayesseg.ingest.session import literal
+
+_CLOCK = (
+    r"[T ]\s*\d{1,2}[:hH]\d{2}(:\d{2}([.,]\d+)?)?\s*([AaPp][Mm])?\s*(Z|UTC|[-+]\d{2}(:?\d{2})?)?$"
+)
+_ZONE = r"\d\s*(Z|UTC|[-+]\d{2}(?::?\d{2})?)$"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Texts that match ``pattern`` are read by one of ``formats``."""
+
+    pattern: str
+    formats: tuple[str, ...]
+
+
+def _shapes() -> tuple[_Shape, ...]:
+    marks = [_Shape(r"\d{8}", ("%Y%m%d",))]
+    for mark in "-/.":
+        m = re.escape(mark) if mark == "." else mark
+        marks += [
+            _Shape(rf"\d{{4}}{m}\d{{1,2}}{m}\d{{1,2}}", (f"%Y{mark}%m{mark}%d",)),
+            _Shape(
+                rf"\d{{1,2}}{m}\d{{1,2}}{m}\d{{4}}",
+                (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y"),
+            ),
+            _Shape(
+                rf"\d{{1,2}}{m}\d{{1,2}}{m}\d{{2}}",
+                (f"%d{mark}%m{mark}%y", f"%m{mark}%d{mark}%y"),
+            ),
+        ]
+    for mark in "- ":
+        marks += [
+            _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{3}}{mark}\d{{4}}", (f"%d{mark}%b{mark}%Y",)),
+            _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{4,}}{mark}\d{{4}}", (f"%d{mark}%B{mark}%Y",)),
+        ]
+    marks += [
+        _Shape(r"[A-Za-z]{3} \d{1,2}, \d{4}", ("%b %d, %Y",)),
+        _Shape(r"[A-Za-z]{4,} \d{1,2}, \d{4}", ("%B %d, %Y",)),
+    ]
+    return tuple(marks)
+
+
+SHAPES = _shapes()
+
+
+def as_day(column: str, form: str) -> str:
+    """SQL that reads a text as a DATE by one strptime format; NULL where it cannot.
+
+    The time of day is cut off first, so the day is the one that was written.
+    """
+    text = trimmed(column)
+    if not re.search(r"%[HIcXT]", form):
+        text = f"regexp_replace({text}, {literal(_CLOCK)}, '')"
+    shape = next((s.pattern for s in SHAPES if form in s.formats), None)
+    parsed = f"CAST(TRY_STRPTIME({text}, {literal(form)}) AS DATE)"
+    # strptime reads 31/01/24 by %Y as the year 24; the shape does not
+    return (
+        f"CASE WHEN regexp_full_match({text}, {literal(shape)}) THEN {parsed} END"
+        if (shape)
+        else parsed
+    )
+
+
+def given_format(text: str) -> str:
+    """A strptime format from ``--date-format``; ``dd/mm/yyyy`` is understood too."""
+    form = text
+    if "%" not in text:
+        for words, code in (("yyyy|aaaa", "%Y"), ("yy|aa", "%y"), ("mm", "%m"), ("dd|jj", "%d")):
+            form = re.sub(words, code, form, flags=re.IGNORECASE)
+    if not all(re.search(part, form) for part in (r"%[Yy]", r"%[mbB]", r"%d")):
+        raise UsageError(
+            f"--date-format {text!r} does not name a day, a month and a year",
+            fix="for example --date-format %d/%m/%Y or --date-format dd/mm/yyyy",
+        )
+    return form
+
+
+def date_format(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
+    """The format that reads the texts ``v`` (each ``n`` times) of ``table``, and the evidence.
+
+    What the format of the majority cannot read is a bad row, counted as such later.
+
+    Raises:
+        InputRejected: no format reads most of the column, two do, or two are mixed in it; times carry
+            more than one zone.
+    """
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE written AS SELECT regexp_replace({trimmed('v')}, "
+        f"{literal(_CLOCK)}, '') AS d, sum(n) AS n FROM {table} "
+        f"WHERE NOT {is_missing('v')} GROUP BY ALL"
+    )
+    formats = [form for shape in SHAPES for form in shape.formats]
+    reads = ", ".join(
+        f"coalesce(sum(n) FILTER ({as_day('d', form)} IS NOT NULL), 0)" for form in formats
+    )
+    row = connection.execute(f"SELECT coalesce(sum(n), 0), {reads} FROM written").fetchone()
+    assert row is not None
+    total, hits = int(row[0]), dict(zip(formats, map(int, row[1:]), strict=True))
+    _one_zone(connection, table)
+    best = max(hits, key=lambda form: hits[form])
+    if 2 * hits[best] <= total:
+        raise _unreadable(connection, hits, total)
+    twin = next((f for s in SHAPES if best in s.formats for f in s.formats if f != best), None)
+    if twin is None:
+        return best, f"{hits[best]:,} of {total:,} values"
+    if hits[twin] == hits[best]:
+        raise InputRejected(
+            f"every date reads by {best} and by {twin}",
+            fix=f"give --date-format {best} or --date-format {twin}",
+            code="date_ambiguous",
+        )
+    only = connection.execute(
+        f"SELECT coalesce(sum(n), 0) FROM written "
+        f"WHERE {as_day('d', best)} IS NULL AND {as_day('d', twin)} IS NOT NULL"
+    ).fetchone()
+    assert only is not None
+    if only[0]:
+        raise InputRejected(
+            f"the dates mix {best} and {twin}: {int(only[0]):,} read only by the second",
+            fix="export the dates in one form, or give --date-format: other rows are set aside",
+            code="date_mixed",
+        )
+    return best, f"{hits[best] - hits[twin]:,} of {total:,} values cannot be {twin}"
+
+
+def _one_zone(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    zone = f"regexp_extract({trimmed('v')}, {literal(r'[T ].*' + _ZONE)}, 1)"
+    zones = connection.execute(f"SELECT DISTINCT {zone} FROM {table}").fetchall()
+    names = sorted(name for (name,) in zones if name)
+    if len(names) > 1:
+        raise InputRejected(
+            f"the times carry {len(names)} offsets ({', '.join(names[:4])}): the day is unclear",
+            fix="write local days (2024-01-31) or one offset",
+            code="time_zones_mixed",
+        )
+
+
+def _unreadable(
+    connection: duckdb.DuckDBPyConnection, hits: dict[str, int], total: int
+) -> InputRejected:
+    fix = "write days as 2024-01-31, or give --date-format"
+    row = connection.execute(
+        "SELECT count(*) FILTER (regexp_full_match(d, '[12]\\d{9}(\\d{3})?')), "
+        "count(*) FILTER (regexp_full_match(d, '[1-6]\\d{4}([.]\\d+)?')), count(*) FROM written"
+    ).fetchone()
+    assert row is not None
+    if row[2] and row[0] == row[2]:
+        what = "are seconds or milliseconds since 1970"
+    elif row[2] and row[1] == row[2]:
+        what = "are Excel's serial numbers of days"
+    elif twins := [form for form, n in hits.items() if n][:3]:
+        most = ", ".join(f"{form} reads {hits[form]:,}" for form in twins)
+        return InputRejected(
+            f"no one format reads the dates: of {total:,}, {most}",
+            fix="export the dates in one form, or give --date-format and --max-bad",
+            code="date_mixed",
+        )
+    elif not total:
+        return InputRejected("the date column is empty", fix="give --date", code="date_missing")
+    else:
+        what = "are in no known format"
+    return InputRejected(f"the dates {what}", fix=fix, code="date_unreadable")

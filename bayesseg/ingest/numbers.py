@@ -1,0 +1,101 @@
+"""Amounts written as text: which mark is the decimal one, and SQL that reads them exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from bayesseg.errors import InputRejected
+from bayesseg.ingest.session import literal
+
+SPACES = "\u0020\u00a0\u202f\u2009"
+"""Space, no-break space, narrow no-break space, thin space: thousands separators, with ``'``."""
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-")
+"""Texts that stand for no amount, whatever their case."""
+
+
+def trimmed(column: str) -> str:
+    """SQL: the text without blanks at its ends."""
+    return f"trim({column}, {literal(SPACES + chr(9))})"
+
+
+def is_missing(column: str) -> str:
+    """SQL: the text stands for nothing."""
+    words = ", ".join(literal(word) for word in MISSING)
+    return f"({column} IS NULL OR lower({trimmed(column)}) IN ({words}))"
+
+
+def decimal_mark(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[str], max_bad: float
+) -> tuple[str, str]:
+    """The decimal mark of the texts ``v`` (each ``n`` times) of ``tables``, and the evidence.
+
+    A mark is proved decimal by a value in which it cannot part thousands (``12,5``, ``0.125``,
+    ``1.234,56``). ``10,500`` alone proves nothing.
+
+    Raises:
+        InputRejected: nothing proves either mark, or both are proved.
+    """
+    proof = dict.fromkeys(".,", 0)
+    open_cases = dict.fromkeys(".,", 0)
+    for table in tables:
+        text = f"regexp_replace(v, '[{SPACES}'']', '', 'g')"
+        counts = ", ".join(
+            f"coalesce(sum(n) FILTER (regexp_full_match(w, {literal(pattern)})), 0)"
+            for mark, other in ((".", ","), (",", "."))
+            for pattern in _patterns(mark, other)
+        )
+        row = connection.execute(
+            f"SELECT {counts} FROM (SELECT {text} AS w, n FROM {table} "
+            "WHERE v LIKE '%.%' OR v LIKE '%,%')"
+        ).fetchone()
+        assert row is not None
+        for mark, (proved, undecided) in zip(".,", (row[:2], row[2:]), strict=True):
+            proof[mark] += int(proved)
+            open_cases[mark] += int(undecided)
+    total, least = sum(proof.values()), min(proof.values())
+    best = max(proof, key=lambda mark: proof[mark])
+    if total and least <= max_bad * total:
+        return best, f"{proof[best]:,} values can be read in no other way"
+    names = "the amounts"
+    if total:
+        raise InputRejected(
+            f"{names} use both marks as the decimal one ({proof['.']:,} with a point, "
+            f"{proof[',']:,} with a comma)",
+            fix="give --decimal . or --decimal , and the other rows are set aside",
+            code="decimal_mixed",
+        )
+    if undecided := [mark for mark in ".," if open_cases[mark]]:
+        mark = undecided[0]
+        example = f"10{mark}500"
+        raise InputRejected(
+            f"{open_cases[mark]:,} amounts look like {example}: ten and a half or ten thousand?",
+            fix="give --decimal . or --decimal ,",
+            code="decimal_ambiguous",
+        )
+    return ".", "no value has decimals"
+
+
+def _patterns(mark: str, other: str) -> tuple[str, str]:
+    m, o = f"[{mark}]", f"[{other}]"
+    proved = (
+        rf"[-+]?(\d*{m}\d{{0,2}}|\d*{m}\d{{4,}}|0*{m}\d*|0\d*{m}\d*|\d{{4,}}{m}\d{{3}}"
+        rf"|\d{{1,3}}({o}\d{{3}})+{m}\d*|\d{{1,3}}({o}\d{{3}}){{2,}})"
+    )
+    return proved, rf"[-+]?[1-9]\d{{0,2}}{m}\d{{3}}"
+
+
+def as_decimal(column: str, mark: str, kind: str) -> str:
+    """SQL that reads a text as ``kind`` (``DECIMAL(18,6)``, ``DOUBLE``); NULL where it cannot."""
+    other = "," if mark == "." else "."
+    grouped = rf"[-+]?\d{{1,3}}([{other}{SPACES}']\d{{3}})+([{mark}]\d*)?"
+    simple = rf"[-+]?(\d+([{mark}]\d*)?|[{mark}]\d+)([eE][-+]?\d{{1,3}})?"
+    text = trimmed(column)
+    bare = f"regexp_replace({text}, {literal(f'[{other}{SPACES}' + chr(39) + ']')}, '', 'g')"
+    pointed = bare if mark == "." else f"replace({bare}, ',', '.')"
+    return (
+        f"CASE WHEN regexp_full_match({text}, {literal(f'{simple}|{grouped}')}) "
+        f"THEN TRY_CAST({pointed} AS {kind}) END"
+    )

@@ -1,0 +1,26 @@
+-- Purchase rows to one row a customer. A purchase is a day on which a customer's lines net to more
+-- than nothing, or to nothing without any refund. The first day of year 1 stands for the last
+-- day observed.
+WITH ordered AS (
+  SELECT customer_id, purchase_day, order_id, SUM(amount) AS net, MIN(amount) AS lowest,
+         MAX(amount) AS highest, COUNT(*) AS row_count
+  FROM bayesseg_source WHERE recorded_day <= DATE '0001-01-01'
+  GROUP BY customer_id, purchase_day, order_id
+), daily AS (
+  SELECT customer_id, purchase_day, SUM(net) AS net, MIN(lowest) AS lowest,
+         SUM(row_count) AS row_count, SUM(CASE WHEN highest >= 0 THEN 1 ELSE 0 END) AS orders
+  FROM ordered GROUP BY customer_id, purchase_day
+), bought AS (
+  SELECT customer_id, purchase_day, net, row_count, orders,
+         MIN(purchase_day) OVER (PARTITION BY customer_id) AS first_day
+  FROM daily WHERE net > 0 OR (net = 0 AND lowest >= 0)
+)
+-- then
+SELECT customer_id, COUNT(*) - 1 AS x,
+       DATE_DIFF('day', MIN(first_day), MAX(purchase_day)) AS t_x,
+       DATE_DIFF('day', MIN(first_day), DATE '0001-01-01') AS t_end,
+       SUM(CASE WHEN purchase_day > first_day AND net > 0 THEN 1 ELSE 0 END) AS x_paid,
+       CAST(SUM(CASE WHEN purchase_day > first_day THEN net ELSE 0 END) AS DOUBLE) AS repeat_spend,
+       CAST(SUM(CASE WHEN purchase_day = first_day THEN net ELSE 0 END) AS DOUBLE) AS first_spend,
+       SUM(orders) AS n_orders, SUM(row_count) AS row_count
+FROM bought GROUP BY customer_id ORDER BY customer_id
