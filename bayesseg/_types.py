@@ -107,6 +107,8 @@ class Family:
             reading ``logp``.
         quantities: what can be said of a customer, by name.
         latents: Numba-backed draws of a customer's own rates; see the purchase and spend families.
+        memberships: (parameters with a leading draw axis, feature matrix (N, D)) -> (N, S, K), the
+            probability of each segment; rows do not influence each other by a single bit.
         gibbs: the Gibbs plan of a mixture family.
         references: papers, equations.
     """
@@ -125,6 +127,7 @@ class Family:
     simulate: Callable[..., Any] | None = None
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     latents: Callable[..., Any] | None = None
+    memberships: Callable[[Mapping[str, Array], Array], Array] | None = None
     gibbs: Any = None
     references: tuple[str, ...] = ()
 

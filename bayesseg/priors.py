@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesseg._types import Columns
 from bayesseg.errors import UsageError
 
 type Scales = Mapping[str, float]
@@ -115,6 +116,21 @@ def sd(prior: Prior, scales: Scales) -> float:
 
 def describe(prior: Prior) -> str:
     """The prior in one phrase, as a report prints it."""
-    inside = ", ".join(f"{name} {value:g}" for name, value in prior.arguments.items())
+    inside = ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:g}'}"
+        for name, value in prior.arguments.items()
+    )
     unit = f" {prior.unit.replace('_', ' ')}" if prior.unit else ""
     return f"{prior.dist}({inside}){unit}"
+
+
+def scales_of(columns: Columns) -> dict[str, float]:
+    """What the prior units are worth in these customers (columns ``T, n, S``).
+
+    ``mean_window`` is the mean T; ``median_order`` the median spend of a paid repeat day.
+    """
+    paid = (columns["n"] > 0) & (columns["S"] > 0)
+    scales = {"mean_window": float(np.mean(columns["T"]))}
+    if paid.any():
+        scales["median_order"] = float(np.median(columns["S"][paid] / columns["n"][paid]))
+    return scales

@@ -1,0 +1,18 @@
+"""The families, by the name model files use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bayesseg._types import Family
+from bayesseg.families import bgnbd, gammagamma, gmm, mbgnbd
+
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        bgnbd.FAMILY,
+        mbgnbd.FAMILY,
+        gammagamma.FAMILY,
+        gmm.FAMILY,
+    )
+}

@@ -1,0 +1,327 @@
+"""Segment features: what a model file asks for, what was learned, and the matrix. L3.
+
+``learn`` looks at the training customers once (transform, centre, scale); ``apply`` only uses what was
+learned, so a customer scored tomorrow stands on the old scale. Missing and structurally absent cells
+stay NaN: the mixture integrates them out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bayesseg._types import DAYS_PER_YEAR, Array
+from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import ArtefactBad, InputRejected
+from bayesseg.spec import FeatureSpec
+
+ATOM_SHARE = 0.05
+"""More rows than this on one value, and a Gaussian would collapse on it."""
+_LATTICE, _WINDOW = 10, 3
+_SKEWED = 1.0
+_COLLINEAR = 0.9999
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One learned column: value -> (transform(value) - centre) / scale."""
+
+    column: str
+    type: str
+    transform: str
+    centre: float
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """Everything learned about the features; number features first, then binary ones.
+
+    ``notes`` says what was left out or decided, and why, in words for people.
+    """
+
+    features: tuple[Feature, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the matrix, in order."""
+        return tuple(feature.column for feature in self.features)
+
+    @property
+    def numbers(self) -> int:
+        """How many of the columns are number features."""
+        return sum(feature.type == "number" for feature in self.features)
+
+
+def to_json(state: FeatureState) -> str:
+    """The state as JSON text; floats keep every bit."""
+    return json.dumps(asdict(state), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> FeatureState:
+    """The inverse of ``to_json``."""
+    try:
+        raw = json.loads(text)
+        features = tuple(Feature(**item) for item in raw["features"])
+        return FeatureState(features, tuple(raw["notes"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtefactBad(f"the stored features cannot be read: {error}") from error
+
+
+def rfm(customers: Customers) -> dict[str, Array]:
+    """Behaviour features of each customer, (N,) each; NaN where a customer cannot have one.
+
+    ``has_repeated`` 0 or 1; ``days_since_last`` days from the last purchase to as-of;
+    ``days_between_orders`` mean gap of repeaters; ``orders_per_year`` its inverse, per year;
+    ``purchase_days`` days with a purchase, the first included; ``mean_spend`` currency per paid
+    purchase day, the first included; ``total_spend`` currency; ``tenure_days`` days since the first
+    purchase; ``active_days`` days from first to last purchase of repeaters.
+    """
+    repeated = customers.x > 0
+    paid = customers.x_paid + (customers.first_spend > 0)
+    total = customers.first_spend + customers.repeat_spend
+    gap = np.where(repeated, customers.t_x / np.maximum(customers.x, 1), np.nan)
+    return {
+        "has_repeated": repeated.astype(np.float64),
+        "days_since_last": (customers.t_end - customers.t_x).astype(np.float64),
+        "days_between_orders": gap,
+        "orders_per_year": DAYS_PER_YEAR / gap,
+        "purchase_days": 1.0 + customers.x,
+        "mean_spend": np.where(paid > 0, total / np.maximum(paid, 1), np.nan),
+        "total_spend": total,
+        "tenure_days": customers.t_end.astype(np.float64),
+        "active_days": np.where(repeated, customers.t_x, np.nan),
+    }
+
+
+def raw_columns(
+    data: Customers | Attributes, specs: Sequence[FeatureSpec]
+) -> dict[str, npt.NDArray[Any]]:
+    """The columns the features may read, before any transform; (N,) each.
+
+    With ``"*"`` every column of the attributes comes along, text included, so that ``learn`` can say
+    why it leaves one out.
+
+    Raises:
+        InputRejected: a named column is missing.
+    """
+    if isinstance(data, Attributes):
+        own, attributes = {}, dict(data.columns)
+    else:
+        own, attributes = rfm(data), dict(data.attributes.columns) if data.attributes else {}
+    columns = own | attributes
+    chosen = {}
+    for spec in specs:
+        if spec.column == "*":
+            chosen.update(attributes)
+        else:
+            chosen[spec.column] = _column(columns, spec.column)
+    return chosen
+
+
+def _column(columns: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
+    if name not in columns:
+        raise InputRejected(
+            f"the data have no column {name!r}",
+            fix=f"the model needs it as a feature; columns there are: {', '.join(columns)}",
+            code="missing_column",
+        )
+    return columns[name]
+
+
+# --- transforms ----------------------------------------------------------------------------------
+
+
+def _identity(values: Array) -> Array:
+    return values
+
+
+TRANSFORMS: Mapping[str, tuple[float, Callable[[Array], Array]]] = {
+    "identity": (-np.inf, _identity),
+    "log": (0.0, np.log),
+    "log1p": (-1.0, np.log1p),
+}
+"""Name -> (values must lie above this, function); ``auto`` chooses among them when learning."""
+
+
+def _skewness(values: Array) -> float:
+    spread = values.std()
+    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+
+
+def _chosen(transform: str, values: Array) -> str:
+    if transform != "auto":
+        return transform
+    if values.min() < 0 or _skewness(values) <= _SKEWED:
+        return "identity"
+    return "log1p"
+
+
+def _transformed(values: Array, transform: str, column: str) -> Array:
+    floor, function = TRANSFORMS[transform]
+    outside = values <= floor
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputRejected(
+            f"feature {column!r}: {int(outside.sum())} values are {floor:g} or less (first: "
+            f"{values[row]:g}), and {transform} cannot take them",
+            fix="choose another transform in the model file, or leave such values empty",
+            code="feature_out_of_range",
+        )
+    return function(values)
+
+
+# --- learning ------------------------------------------------------------------------------------
+
+
+def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
+    """Why a column cannot be a Gaussian feature, or nothing."""
+    if values.dtype == object:
+        return "is text"
+    seen = values[~np.isnan(values)]
+    if np.isinf(seen).any():
+        return "has infinite values"
+    distinct, counts = np.unique(seen, return_counts=True)
+    if len(distinct) < 2:
+        return "is constant" if len(distinct) else "is empty"
+    whole = bool(np.all(distinct == np.round(distinct)))
+    if wildcard and len(distinct) == len(seen) > 20 and whole and np.ptp(seen) < 2 * len(seen):
+        return "looks like a row number or an id"
+    top = int(np.argmax(counts))
+    share = counts[top] / len(values)
+    near = counts[max(top - _WINDOW, 0) : top + _WINDOW + 1].copy()
+    near[min(top, _WINDOW)] = 0
+    beside = int(near.max())
+    # A measurement rounded to a grid has neighbours about as full as its fullest value: no atom there.
+    rounded = len(distinct) >= _LATTICE and counts[top] <= 2 * beside + 3 * np.sqrt(2 * beside)
+    if share > ATOM_SHARE and not rounded:
+        return f"has {share:.0%} of its rows on one value ({distinct[top]:g})"
+    return ""
+
+
+def _learn_number(spec: FeatureSpec, values: Array) -> Feature:
+    seen = values[~np.isnan(values)]
+    transform = _chosen(spec.transform, seen)
+    seen = _transformed(seen, transform, spec.column)
+    if spec.scale == "none":
+        return Feature(spec.column, "number", transform, 0.0, 1.0)
+    # sorted: a sum that does not depend on the order of the rows
+    seen = np.sort(seen)
+    return Feature(spec.column, "number", transform, float(seen.mean()), float(seen.std()))
+
+
+def _refuse(column: str, fault: str, fix: str) -> InputRejected:
+    return InputRejected(f"feature {column!r} {fault}", fix=fix, code="feature_unusable")
+
+
+def _resolve(
+    specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]], notes: list[str]
+) -> list[FeatureSpec]:
+    named = {spec.column for spec in specs}
+    resolved = []
+    for spec in specs:
+        if spec.column != "*":
+            resolved.append(spec)
+            continue
+        for name in columns:
+            if name in named:
+                continue
+            if fault := _fault(columns[name], wildcard=True):
+                notes.append(f"left out {name}: it {fault}")
+            else:
+                resolved.append(FeatureSpec(name, spec.type, spec.transform, spec.scale, spec.role))
+    return resolved
+
+
+def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]]) -> FeatureState:
+    """Choose transforms and measure centres and scales on the training columns.
+
+    Raises:
+        InputRejected: a named feature is missing, constant, text, has an atom, or repeats another.
+    """
+    notes: list[str] = []
+    wild = any(spec.column == "*" for spec in specs)
+    numbers, binaries = [], []
+    for spec in _resolve([s for s in specs if s.role == "base"], columns, notes):
+        values = _column(columns, spec.column)
+        if spec.type == "binary":
+            binaries.append(_learn_binary(spec.column, values))
+            continue
+        if fault := _fault(values, wildcard=False):
+            fix = "declare it binary, make it a descriptor, or drop it from the model file"
+            raise _refuse(spec.column, fault, fix)
+        numbers.append(_learn_number(spec, values))
+        if spec.transform == "auto" and numbers[-1].transform != "identity":
+            notes.append(f"took {numbers[-1].transform} of {spec.column}: it is skewed")
+    if not numbers and not binaries:
+        reasons = "; ".join(notes) or "the model file names none"
+        raise InputRejected(
+            f"no column can serve as a segment feature ({reasons})",
+            fix="give numeric columns with more than a few distinct values",
+            code="no_features",
+        )
+    numbers = _without_twins(numbers, columns, notes if wild else None)
+    return FeatureState((*numbers, *binaries), tuple(notes))
+
+
+def _learn_binary(column: str, values: npt.NDArray[Any]) -> Feature:
+    if values.dtype == object or not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        raise _refuse(column, "is declared binary but is not all 0 and 1", "recode it as 0 and 1")
+    return Feature(column, "binary", "identity", 0.0, 1.0)
+
+
+def _without_twins(
+    numbers: list[Feature], columns: Mapping[str, npt.NDArray[Any]], notes: list[str] | None
+) -> list[Feature]:
+    """Refuse two features that say the same; under a wildcard leave the later one out."""
+    kept: list[Feature] = []
+    for feature in numbers:
+        values = _standardised(feature, columns)
+        twin = next((k for k in kept if _same(values, _standardised(k, columns))), None)
+        if twin is None:
+            kept.append(feature)
+        elif notes is None:
+            fix = "keep one of the two: together they count the same fact twice"
+            raise _refuse(feature.column, f"repeats {twin.column!r}", fix)
+        else:
+            notes.append(f"left out {feature.column}: it repeats {twin.column}")
+    return kept
+
+
+def _same(a: Array, b: Array) -> bool:
+    both = ~np.isnan(a + b)
+    if both.sum() < 3 or a[both].std() == 0 or b[both].std() == 0:
+        return False
+    return bool(abs(np.corrcoef(a[both], b[both])[0, 1]) > _COLLINEAR)
+
+
+# --- applying ------------------------------------------------------------------------------------
+
+
+def _standardised(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    values = _column(columns, feature.column)
+    if values.dtype == object:
+        raise _refuse(feature.column, "is text", "the fit saw numbers; check the file's columns")
+    values = np.asarray(values, dtype=np.float64)
+    if np.isinf(values).any():
+        raise _refuse(feature.column, "has infinite values", "leave such cells empty")
+    if feature.type == "binary" and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        raise _refuse(feature.column, "is not all 0 and 1", "the fit saw 0 and 1; recode it")
+    return (
+        _transformed(values, feature.transform, feature.column) - feature.centre
+    ) / feature.scale
+
+
+def apply(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    """The matrix (N, D) on the learned scale, float64, NaN where missing; nothing is re-estimated.
+
+    Raises:
+        InputRejected: a column is missing, is text, or leaves the range of its transform.
+    """
+    return np.stack([_standardised(feature, columns) for feature in state.features], axis=1)

@@ -1,0 +1,78 @@
+"""A family, its priors and a table to a PyMC model. L5."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayesseg._types import Family, Param, Table
+from bayesseg.errors import UsageError
+from bayesseg.inference.op import FusedLogLik
+from bayesseg.priors import Prior, Scales
+from bayesseg.spec import PartSpec
+
+
+def _lognormal(name: str, prior: Prior, factor: float) -> Any:
+    mu = math.log(prior.arguments["median"] * factor)
+    return pm.LogNormal(name, mu=mu, sigma=prior.arguments["sigma"])
+
+
+def _beta(name: str, prior: Prior, factor: float) -> Any:
+    return pm.Beta(name, prior.arguments["alpha"], prior.arguments["beta"])
+
+
+def _normal(name: str, prior: Prior, factor: float) -> Any:
+    mean, sd = prior.arguments["mean"], prior.arguments["sd"]
+    return pm.Normal(name, mu=mean * factor, sigma=sd * factor)
+
+
+_PYMC: Mapping[str, tuple[str, Callable[[str, Prior, float], Any]]] = {
+    "LogNormal": ("positive", _lognormal),
+    "Beta": ("unit", _beta),
+    "Normal": ("real", _normal),
+}
+
+
+def prior_of(part: PartSpec, param: Param) -> Prior:
+    """The prior of ``param``, refused where missing or of another support."""
+    if param.name not in part.priors:
+        raise UsageError(
+            f"{part.family} needs a prior for {param.name} ({param.meaning})",
+            fix=f"add {param.name} under [{param.name}'s part].priors in the model file",
+        )
+    prior = part.priors[param.name]
+    if prior.dist not in _PYMC or _PYMC[prior.dist][0] != param.support:
+        fitting = [name for name, (support, _) in _PYMC.items() if support == param.support]
+        raise UsageError(
+            f"the prior of {param.name} is {prior.dist}, but {param.name} is {param.support}",
+            fix=f"use {' or '.join(fitting)}",
+        )
+    return prior
+
+
+def build(family: Family, part: PartSpec, table: Table, scales: Scales) -> pm.Model:
+    """The PyMC model of one part: priors on the free parameters, one potential for the data.
+
+    The table is a set of named ``pm.Data``. A family without a kernel is read through its ``logp``:
+    its table then holds the family's columns and ``weight``.
+    """
+    priors = {p.name: prior_of(part, p) for p in family.params}
+    with pm.Model() as model:
+        free = {
+            name: _PYMC[prior.dist][1](name, prior, prior.factor(scales))
+            for name, prior in priors.items()
+        }
+        theta = family.derive(free)
+        data = {name: pm.Data(f"data_{name}", values) for name, values in table.arrays.items()}
+        if family.kernel is not None:
+            vector = pt.stack([theta[name] for name in family.textbook])
+            total = FusedLogLik(family.name)(vector, *data.values())[0]
+        else:
+            assert family.logp is not None
+            total = pt.dot(data["weight"], family.logp(theta, data))
+        pm.Potential("log_likelihood", total)
+    return model

@@ -1,0 +1,56 @@
+"""How far a run has mixed, cheaply: the stopping rule of the Gibbs sampler. L5.
+
+Split R-hat and effective sample size of raw values and of their distance from the median, all scalars at
+once. The verdict on a fit is not taken here but by the gates, with rank-normalised diagnostics.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesseg._types import Array
+
+
+def _halves(values: Array) -> Array:
+    """(chain, draw, scalar) to twice as many chains of half the length."""
+    half = values.shape[1] // 2
+    return np.concatenate([values[:, :half], values[:, -half:]])
+
+
+def rhat(values: Array) -> Array:
+    """Split R-hat of each scalar of (chain, draw, scalar) (Gelman et al. 2013, section 11.4)."""
+    split = _halves(values)
+    draws = split.shape[1]
+    within = split.var(1, ddof=1).mean(0)
+    between = split.mean(1).var(0, ddof=1)
+    return np.asarray(np.sqrt((draws - 1) / draws + between / within))
+
+
+def ess(values: Array) -> Array:
+    """Effective sample size of each scalar, Geyer's initial positive sequence."""
+    split = _halves(values)
+    chains, draws, _ = split.shape
+    centred = split - split.mean(1, keepdims=True)
+    spectrum = np.fft.rfft(centred, 2 * draws, axis=1)
+    autocovariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :draws] / draws
+    within = autocovariance[:, 0].mean(0) * draws / (draws - 1)
+    total = within * (draws - 1) / draws + split.mean(1).var(0, ddof=1)
+    rho = 1.0 - (within - autocovariance.mean(0)) / total
+    pairs = rho[0 : draws - 1 : 2] + rho[1:draws:2]
+    going = np.minimum.accumulate(pairs > 0, axis=0)
+    decreasing = np.minimum.accumulate(pairs, axis=0)
+    tau = np.maximum(2.0 * np.where(going, decreasing, 0.0).sum(0) - 1.0, 1.0 / np.log10(draws))
+    return np.asarray(chains * draws / tau)
+
+
+def worst(values: Array) -> tuple[float, float]:
+    """Largest R-hat and smallest effective sample size over all scalars, folded ones included.
+
+    Values that never moved are left to the gates.
+    """
+    moving = np.ptp(values, axis=(0, 1)) > 0
+    values = values[..., moving]
+    both = np.concatenate([values, np.abs(values - np.median(values, axis=(0, 1)))], axis=2)
+    if not both.size:
+        return np.nan, np.nan
+    return float(rhat(both).max()), float(ess(both).min())

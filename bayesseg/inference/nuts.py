@@ -1,0 +1,162 @@
+"""The nuts engine: a PyMC model of one part, sampled by nutpie. L5."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import nutpie
+import pymc as pm
+
+from bayesseg._types import Array, Draws, Family, OnProgress, Progress, Table
+from bayesseg.errors import BayessegError
+from bayesseg.inference.build import build
+from bayesseg.priors import Scales, logpdf
+from bayesseg.spec import InferenceSpec, PartSpec
+
+TARGETS = (0.8, 0.95, 0.99)
+"""Target acceptance of the first run and of the retries after divergences."""
+_STATS = {"diverging": "diverging", "energy": "energy", "depth": "depth", "n_steps": "n_steps"}
+_STATS |= {"step_size": "step_size", "mean_tree_accept": "acceptance"}
+_POLL = 0.1
+
+
+def nuts(
+    family: Family,
+    part: PartSpec,
+    table: Table,
+    scales: Scales,
+    inference: InferenceSpec,
+    seed: int,
+    on_progress: OnProgress | None = None,
+    *,
+    targets: tuple[float, ...] = TARGETS,
+    cores: int | None = None,
+) -> Draws:
+    """Sample one part.
+
+    Where transitions diverge, the part is sampled afresh at the next of ``targets``; every attempt is
+    recorded in ``info``. The draws depend on the data, the model and ``seed`` alone, not on ``cores``.
+
+    Returns:
+        Free parameters (chain, draw) and, as statistics, nutpie's own, ``log_likelihood`` (constants of
+        the data left out) and ``log_prior`` (density of the free parameters).
+
+    Raises:
+        BayessegError: the model could not be compiled or no valid starting point was found.
+    """
+    start = time.perf_counter()
+    tell = _teller(family.part, inference, on_progress)
+    tell(0, "compiling")
+    compiled = compile_model(build(family, part, table, scales))
+    compiled_in = time.perf_counter() - start
+    attempts: list[dict[str, float]] = []
+    for target in targets:
+        trace = _sample(compiled, inference, seed, target, tell, cores)
+        divergences = int(trace["sample_stats"]["diverging"].sum())
+        attempts.append({"target_accept": target, "divergences": divergences})
+        if not divergences:
+            break
+    values = {p.name: np.ascontiguousarray(trace["posterior"][p.name]) for p in family.params}
+    stats = {
+        ours: np.ascontiguousarray(trace["sample_stats"][theirs], dtype=np.float64)
+        for theirs, ours in _STATS.items()
+    }
+    stats["log_likelihood"] = log_likelihood(family, table, values)
+    stats["log_prior"] = np.sum(
+        [logpdf(part.priors[n], v, scales) for n, v in values.items()], axis=0
+    )
+    info = {
+        "engine": "nuts",
+        "adaptation": "low_rank",
+        "attempts": attempts,
+        "seconds": {
+            "compile": round(compiled_in, 2),
+            "sample": round(time.perf_counter() - start - compiled_in, 2),
+        },
+        "rows": table.rows,
+        "customers": table.customers,
+    }
+    return Draws(values, stats, info)
+
+
+def compile_model(model: pm.Model) -> Any:
+    """Compile for nutpie; falling back to interpreted code is an error, not a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*object mode.*")
+        return nutpie.compile_pymc_model(model)
+
+
+def log_likelihood(family: Family, table: Table, values: Mapping[str, Array]) -> Array:
+    """Log-likelihood of the whole table at every draw, (chain, draw)."""
+    theta = family.derive(values)
+    vectors = np.stack([theta[name] for name in family.textbook], axis=-1)
+    flat, arrays = vectors.reshape(-1, vectors.shape[-1]), tuple(table.arrays.values())
+    assert family.kernel is not None
+    total = [family.kernel(vector, *arrays)[0] for vector in flat]
+    return np.array(total).reshape(vectors.shape[:-1])
+
+
+def _teller(part: str, inference: InferenceSpec, on_progress: OnProgress | None) -> Any:
+    total = inference.chains * (inference.draws + inference.tune)
+
+    def tell(done: int, detail: str = "") -> None:
+        if on_progress is not None:
+            on_progress(Progress(part, done, total, detail))
+
+    return tell
+
+
+def _sample(
+    compiled: Any,
+    inference: InferenceSpec,
+    seed: int,
+    target: float,
+    tell: Any,
+    cores: int | None,
+) -> Any:
+    """One complete run. nutpie's callback runs on its own thread and only enqueues.
+
+    Never nutpie's blocking call: on Ctrl-C it would return a trace filled up with NaN.
+    """
+    seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+    try:
+        sampler = nutpie.sample(
+            compiled,
+            draws=inference.draws,
+            tune=inference.tune,
+            chains=inference.chains,
+            cores=cores or min(inference.chains, os.cpu_count() or 1),
+            seed=seed,
+            save_warmup=False,
+            adaptation="low_rank",
+            target_accept=target,
+            progress_bar=False,
+            progress_callback=lambda chains: seen.put(sum(c.finished_draws for c in chains)),
+            blocking=False,
+        )
+        try:
+            trace = None
+            while trace is None:
+                with contextlib.suppress(TimeoutError):
+                    trace = sampler.wait(timeout=_POLL)
+                while not seen.empty():
+                    tell(seen.get(), "sampling")
+        except BaseException:
+            sampler.cancel()
+            raise
+    except (RuntimeError, ValueError) as error:
+        raise BayessegError(
+            f"sampling failed: {error}",
+            fix="check the priors of the model file against the scale of the data",
+            code="sampling_failed",
+        ) from error
+    total = inference.chains * (inference.draws + inference.tune)
+    tell(total, "sampled")
+    return trace

@@ -1,0 +1,202 @@
+"""Kernels: the published digits, the PyTensor reference, exact gradients, weights."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from families_case import GOLDEN, NAMES, PURCHASE, scales, summary
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayesseg.errors import InputRejected
+from bayesseg.families import FAMILIES
+from bayesseg.priors import quantile_of
+from bayesseg.spec import load_spec
+
+
+@pytest.fixture(scope="module")
+def cdnow(cdnow_sample):
+    return summary(cdnow_sample)
+
+
+def evaluate(name, theta, columns):
+    family = FAMILIES[name]
+    return family.kernel(np.array(theta, dtype=float), *family.tabulate(columns).arrays.values())
+
+
+def random_customers(rng, size=300):
+    x = np.floor(rng.gamma(0.6, 6.0, size)).clip(max=250)
+    T = rng.uniform(1, 120, size)
+    t_x = np.where(x > 0, T * rng.random(size), 0.0)
+    n = np.minimum(x, np.floor(rng.gamma(1, 5, size)))
+    S = np.where(n > 0, rng.gamma(3, 20, size) * np.maximum(n, 1), 0.0)
+    return {"x": x, "t_x": t_x, "T": T, "n": n, "S": S}
+
+
+def reference(name, theta, columns):
+    """Sum of the PyTensor reference over rows, and its autodiff gradient."""
+    import pytensor
+    import pytensor.tensor as pt
+
+    family = FAMILIES[name]
+    vector = pt.dvector()
+    values = {n: vector[i] for i, n in enumerate(family.textbook)}
+    keep = (columns["n"] > 0) & (columns["S"] > 0) if name == "gammagamma" else slice(None)
+    total = family.logp(values, {n: pt.constant(columns[n][keep]) for n in family.columns}).sum()
+    outputs = pytensor.function([vector], [total, pt.grad(total, vector)], mode="FAST_COMPILE")
+    return outputs(np.array(theta, dtype=float))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sample_has_the_published_log_likelihood(name, cdnow):
+    expected = GOLDEN["maximum_likelihood"][name]
+    value, gradient = evaluate(name, expected["theta"], cdnow)
+    assert value == pytest.approx(expected["log_likelihood"], abs=1e-5)
+    assert np.abs(gradient * expected["theta"]).max() < 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_of_cdnow_has_the_published_log_likelihood(name, cdnow_master):
+    expected = GOLDEN["maximum_likelihood_full"][name]
+    value, _ = evaluate(name, expected["theta"], summary(cdnow_master, skip=1))
+    assert value == pytest.approx(expected["log_likelihood"], abs=2e-3)
+
+
+def test_a_one_time_buyer_and_a_heavy_one_have_the_published_log_likelihood():
+    theta = (0.25, 4.0, 0.8, 2.5)
+    one = {"x": np.array([0.0]), "t_x": np.array([0.0]), "T": np.array([40.0])}
+    heavy = {"x": np.array([200.0]), "t_x": np.array([38.0]), "T": np.array([40.0])}
+    assert evaluate("bgnbd", theta, one)[0] == pytest.approx(-0.59947382, abs=1e-8)
+    assert evaluate("bgnbd", theta, heavy)[0] == pytest.approx(100.795693, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_a_customer_never_watched_has_log_likelihood_zero(name):
+    """Without exposure the history says nothing: both ways of having no purchase add up to 1."""
+    new = {"x": np.zeros(1), "t_x": np.zeros(1), "T": np.zeros(1)}
+    assert evaluate(name, (0.5, 6.0, 0.9, 1.6), new)[0] == pytest.approx(0.0, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_kernel_is_the_reference_and_its_gradient_the_autodiff(name, seed):
+    rng = np.random.default_rng(seed)
+    theta = rng.uniform(0.2, 8.0, len(FAMILIES[name].textbook))
+    columns = random_customers(rng)
+    value, gradient = evaluate(name, theta, columns)
+    expected, slope = reference(name, theta, columns)
+    assert value == pytest.approx(float(expected), rel=1e-10)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-9, atol=1e-9 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+@pytest.mark.parametrize(
+    "case", [(0, 0.0, 1e6), (5000, 3.0, 3.0), (5000, 10.0, 1e6), (1, 1e-3, 1e6), (300, 40.0, 40.5)]
+)
+@pytest.mark.parametrize(
+    "theta", [(0.25, 4.4, 0.8, 2.4), (20.0, 0.01, 50.0, 1e-2), (1e-2, 900, 1, 1)]
+)
+def test_hard_corners_equal_fifty_digit_arithmetic(name, case, theta):
+    import mpmath as mp
+
+    with mp.workdps(50):
+        r, alpha, a, b = map(mp.mpf, theta)
+        x, t_x, T = map(mp.mpf, case)
+        b1 = b + (name == "mbgnbd")
+        expected = mp.loggamma(r + x) - mp.loggamma(r) + r * mp.log(alpha)
+        expected += mp.log(mp.beta(a, b1 + x)) - mp.log(mp.beta(a, b))
+        either = mp.power(alpha + T, -(r + x))
+        if name == "mbgnbd" or x > 0:
+            either += mp.power(alpha + t_x, -(r + x)) * a / (b1 + x - 1)
+        expected += mp.log(either)
+    columns = dict(zip(("x", "t_x", "T"), np.array(case, dtype=float)[:, None], strict=True))
+    value, gradient = evaluate(name, theta, columns)
+    assert value == pytest.approx(float(expected), rel=1e-10, abs=1e-10)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_repetitions(name):
+    rng = np.random.default_rng(3)
+    columns = random_customers(rng, 60)
+    times = rng.integers(1, 5, 60)
+    repeated = {n: np.repeat(v, times) for n, v in columns.items()}
+    theta = [1.3, 4.0, 0.9, 2.0][: len(FAMILIES[name].textbook)]
+    once, once_slope = evaluate(name, theta, columns | {"weight": times.astype(float)})
+    often, often_slope = evaluate(name, theta, repeated)
+    assert once == pytest.approx(often, rel=1e-12)
+    np.testing.assert_allclose(once_slope, often_slope, rtol=1e-11)
+
+
+@given(st.lists(st.floats(0.05, 20), min_size=4, max_size=4), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_days_instead_of_weeks_scale_alpha_and_shift_the_likelihood(theta, seed):
+    r, alpha, a, b = theta
+    columns = random_customers(np.random.default_rng(seed), 40)
+    days = columns | {n: columns[n] * 7 for n in ("t_x", "T")}
+    for name in PURCHASE:
+        weekly, _ = evaluate(name, (r, alpha, a, b), columns)
+        daily, _ = evaluate(name, (r, alpha * 7, a, b), days)
+        assert daily + columns["x"].sum() * np.log(7) == pytest.approx(weekly, rel=1e-10, abs=1e-9)
+
+
+@given(st.lists(st.floats(0.1, 30), min_size=3, max_size=3), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_cents_instead_of_euros_scale_v_only(theta, seed):
+    p, q, v = theta
+    columns = random_customers(np.random.default_rng(seed), 40)
+    cents = columns | {"S": columns["S"] * 100}
+    kept = ((columns["n"] > 0) & (columns["S"] > 0)).sum()
+    euro, _ = evaluate("gammagamma", (p, q, v), columns)
+    cent, _ = evaluate("gammagamma", (p, q, v * 100), cents)
+    assert cent + kept * np.log(100) == pytest.approx(euro, rel=1e-10, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derive_and_underive_are_inverse(name):
+    family = FAMILIES[name]
+    theta = dict(zip(family.textbook, (0.5, 6.0, 0.9, 1.6), strict=False))
+    again = family.derive(family.underive(theta))
+    assert {n: pytest.approx(v, rel=1e-14) for n, v in theta.items()} == dict(again)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_priors_do_not_fight_the_published_fits(name, cdnow):
+    """Prior quantiles of the maximum-likelihood values, frozen: no prior default drifts unseen."""
+    family = FAMILIES[name]
+    part = load_spec("retail").parts[family.part]
+    theta = dict(zip(family.textbook, GOLDEN["maximum_likelihood"][name]["theta"], strict=True))
+    free = family.underive(theta)
+    found = [quantile_of(part.priors[n], free[n], scales(cdnow)) for n in part.priors]
+    assert found == pytest.approx(GOLDEN["prior_quantiles_at_maximum_likelihood"][name], abs=0.002)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_that_are_not_numbers_give_nan_and_no_exception(name):
+    theta = np.full(len(FAMILIES[name].textbook), np.nan)
+    value, gradient = evaluate(name, theta, random_customers(np.random.default_rng(0), 20))
+    assert np.isnan(value)
+    assert np.isnan(gradient).any()
+
+
+def test_spend_without_any_paid_repeat_purchase_is_refused():
+    with pytest.raises(InputRejected, match="positive amount"):
+        FAMILIES["gammagamma"].tabulate({"n": np.zeros(3), "S": np.zeros(3)})
+
+
+def test_tabulating_leaves_its_input_alone_and_takes_read_only_arrays():
+    columns = random_customers(np.random.default_rng(1), 30)
+    before = {n: v.copy() for n, v in columns.items()}
+    for values in columns.values():
+        values.flags.writeable = False
+    for name in NAMES:
+        evaluate(name, (1.0, 2.0, 3.0, 4.0)[: len(FAMILIES[name].textbook)], columns)
+    for name, values in before.items():
+        np.testing.assert_array_equal(columns[name], values)
+
+
+def test_families_import_neither_pymc_nor_pytensor():
+    code = "import sys, bayesseg.families; print([m for m in ('pymc','pytensor','arviz') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,256 @@
+"""What is said of a customer: published scores, high precision, identities, simulation."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from families_case import GOLDEN, PURCHASE, draws, rows, summary
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayesseg._types import Clock
+from bayesseg.families import FAMILIES
+
+WEEKS = 365.25 / 7
+THETA = {"bgnbd": (0.243, 4.414, 0.793, 2.426), "mbgnbd": (0.525, 6.183, 0.891, 1.614)}
+
+
+def clock(h, H=None, annual=0.1):
+    return Clock(h, h if H is None else H, math.log1p(annual) / WEEKS)
+
+
+def say(name, quantity, theta, columns, at):
+    return FAMILIES[name].quantities[quantity].fn(theta, columns, at)
+
+
+def one(name, quantity, theta, triple, at):
+    return float(say(name, quantity, draws(name, theta), rows(triple), at)[0, 0])
+
+
+@pytest.mark.parametrize("row", GOLDEN["scores"]["rows"], ids=lambda r: f"{r['family']}-{r['x']}")
+def test_scores_equal_forty_digit_arithmetic(row):
+    at = clock(GOLDEN["scores"]["horizon"], annual=GOLDEN["scores"]["annual_discount"])
+    theta = GOLDEN["scores"]["theta"][row["family"]]
+    found = {
+        name: one(row["family"], name, theta, (row["x"], row["t_x"], row["T"]), at)
+        for name in FAMILIES[row["family"]].quantities
+    }
+    found["discounted"] = found["p_alive"] * found["discounted_purchases"]
+    found["residual"] = found["p_alive"] * found["residual_purchases"]
+    for name in ("p_alive", "p_churn", "expected_purchases", "discounted", "residual"):
+        assert found[name] == pytest.approx(row[name], rel=1e-9), name
+
+
+@pytest.mark.parametrize(
+    ("t", "expected"),
+    [(1 / 7, 0.0078), (1, 0.0532), (3, 0.1506), (31.8571, 1.0405), (32, 1.0437), (78, 1.8576)],
+)
+def test_a_new_customer_buys_as_often_as_published(t, expected):
+    theta = GOLDEN["maximum_likelihood"]["bgnbd"]["theta"]
+    found = one("bgnbd", "expected_purchases", theta, (0, 0, 0), clock(t))
+    assert found == pytest.approx(expected, abs=5e-4)
+
+
+def test_the_walkthrough_of_btyd_is_reproduced():
+    theta = (0.2425967, 4.413659, 0.7929869, 2.426164)
+    assert one("bgnbd", "expected_purchases", theta, (0, 0, 0), clock(52)) == pytest.approx(
+        1.444004, abs=1e-3
+    )
+    best = (26, 30.857, 31)
+    assert one("bgnbd", "p_alive", theta, best, clock(52)) == pytest.approx(0.9688523, abs=1e-4)
+    assert one("bgnbd", "expected_purchases", theta, best, clock(52)) == pytest.approx(
+        25.75659, abs=1e-3
+    )
+
+
+def test_purchases_beyond_anything_observed_stay_finite():
+    """Both cases are infinite or NaN by the printed formula."""
+    far = one(
+        "bgnbd", "discounted_purchases", (0.5, 10, 0.8, 2.5), (300, 365, 365), Clock(1, 3650, 0)
+    )
+    assert far == pytest.approx(915.5808, rel=1e-7)
+    limit = one("bgnbd", "discounted_purchases", (0.25, 4.4, 1, 2.4), (2, 38, 38), Clock(1, 39, 0))
+    assert limit == pytest.approx(1.6554433345872, rel=1e-12)
+
+
+def oracle(name, theta, x, T, horizon, delta):
+    """∫ e^(-δt) E_p[k/(α+T) (1 + p t/(α+T))^-(k+1)] dt over p ~ Beta(a, b1 + x), at 60 digits."""
+    with mp.workdps(60):
+        r, alpha, a, b = map(mp.mpf, theta)
+        b1 = b + (name == "mbgnbd")
+        k, scale = r + x, alpha + mp.mpf(T)
+
+        def rate(v):
+            z = 1 - mp.exp(-v)
+            G = (1 - z) ** a * mp.hyp2f1(a, a + b1 - 1 - r, a + b1 + x, z)
+            return k * G * mp.exp(v - delta * scale * mp.expm1(v))
+
+        width = mp.log1p(mp.mpf(horizon) / scale)
+        edges = [0, width / 12, width / 4, width / 2, 3 * width / 4, width]
+        return float(mp.quad(rate, edges, maxdegree=4))
+
+
+HARD = [
+    ("bgnbd", (0.25, 4.4, 0.8, 2.4), 0, 0.0),
+    ("bgnbd", (0.25, 4.4, 1 - 1e-8, 2.4), 2, 38.0),
+    ("mbgnbd", (0.25, 4.4, 1 + 1e-12, 2.4), 2, 38.0),
+    ("mbgnbd", (0.6, 0.02, 0.02, 0.1), 1, 1 / 7),
+    ("bgnbd", (4.0, 4.0, 0.5, 0.2), 0, 0.0),  # r above a + b: Euler's other form
+    ("mbgnbd", (25.0, 1.6, 20.0, 0.5), 0, 0.0),  # and where the usual form would lose every digit
+    ("bgnbd", (0.5, 6.0, 10.0, 15.0), 20, 100.0),
+    ("mbgnbd", (0.5, 6.0, 0.9, 1.6), 5000, 800.0),
+]
+
+
+@pytest.mark.parametrize(("name", "theta", "x", "T"), HARD)
+def test_discounted_purchases_hold_nine_digits_in_hard_corners(name, theta, x, T):
+    at = clock(52, 520)
+    triple = (x, T * 0.9 if x else 0.0, T)
+    D = one(name, "discounted_purchases", theta, triple, at)
+    DERT = one(name, "residual_purchases", theta, triple, at)
+    assert D == pytest.approx(oracle(name, theta, x, T, 520, at.discount), rel=1e-9)
+    assert DERT == pytest.approx(oracle(name, theta, x, T, 60 / at.discount, at.discount), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_residual_purchases_are_the_mean_of_rate_over_discount_and_loss(name):
+    """DERT = E[λ/(δ+λp)]: no horizon and no quadrature of ours in it."""
+    from scipy import integrate, stats
+
+    r, alpha, a, b = THETA[name]
+    x, T, at = 3, 38.0, clock(52)
+    p_law = stats.beta(a, b + (name == "mbgnbd") + x)
+    rate_law = stats.gamma(r + x, scale=1 / (alpha + T))
+
+    def inner(p):
+        return integrate.quad(
+            lambda rate: rate_law.pdf(rate) * rate / (at.discount + rate * p), 0, 3, epsrel=1e-9
+        )[0]
+
+    expected = integrate.quad(lambda p: p_law.pdf(p) * inner(p), 0, 1, epsrel=1e-7)[0]
+    found = one(name, "residual_purchases", THETA[name], (x, 30.0, T), at)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+parameters = st.tuples(
+    st.floats(0.05, 5), st.floats(0.05, 50), st.floats(0.02, 10), st.floats(0.02, 10)
+)
+histories = st.tuples(st.integers(0, 60), st.floats(0, 1), st.floats(0, 300)).map(
+    lambda h: (h[0] * (h[1] * h[2] > 0), h[1] * h[2] if h[0] else 0.0, h[2])
+)
+
+
+@given(parameters, histories, st.floats(0.1, 400), st.sampled_from(PURCHASE))
+@settings(max_examples=60, deadline=None)
+def test_identities_hold_for_any_customer(theta, triple, h, name):
+    def at(quantity, horizon, **kwargs):
+        return one(name, quantity, theta, triple, clock(horizon, **kwargs))
+
+    A, churn = at("p_alive", h), at("p_churn", h)
+    assert 0 <= A <= 1
+    assert 1 - A - 1e-12 <= churn <= 1
+    assert at("p_churn", 2 * h) <= churn + 1e-12
+    assert at("expected_purchases", 0.0) == 0.0
+    assert at("expected_purchases", h) <= at("expected_purchases", 2 * h) * (1 + 1e-12)
+    undiscounted = one(name, "discounted_purchases", theta, triple, Clock(h, h, 0.0))
+    assert A * undiscounted == pytest.approx(at("expected_purchases", h), rel=1e-12)
+    D = at("discounted_purchases", h)
+    assert D <= undiscounted * (1 + 1e-12)
+    assert D <= at("stayed_purchases", h) * (1 + 1e-9)
+    assert D <= at("residual_purchases", h) * (1 + 1e-9)
+    assert 0 < at("overdue", h) <= 1
+    assert at("typical_gap", h) == pytest.approx((theta[1] + triple[2]) / (theta[0] + triple[0]))
+
+
+@given(parameters, histories, st.sampled_from(PURCHASE))
+@settings(max_examples=40, deadline=None)
+def test_days_instead_of_weeks_change_no_quantity_but_time(theta, triple, name):
+    r, alpha, a, b = theta
+    x, t_x, T = triple
+    weekly = draws(name, theta), rows(triple), Clock(13, 52, 0.002)
+    daily = draws(name, (r, alpha * 7, a, b)), rows((x, t_x * 7, T * 7)), Clock(91, 364, 0.002 / 7)
+    for quantity in FAMILIES[name].quantities:
+        times = 7 if quantity == "typical_gap" else 1
+        expected = say(name, quantity, *weekly) * times
+        np.testing.assert_allclose(say(name, quantity, *daily), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_p_alive_falls_with_silence_and_survives_any_history(name):
+    T = np.array([10.0, 20, 100, 1e4, 1e6])
+    for x in (0, 1, 1000, 5000):
+        columns = {"x": np.full(5, float(x)), "t_x": np.full(5, 10.0 * (x > 0)), "T": T}
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            A = say(name, "p_alive", draws(name, THETA[name]), columns, clock(1))[0]
+        assert ((0 <= A) & (A <= 1)).all()
+        assert (np.diff(A) <= 0).all()
+    assert A[-1] == 0.0
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_a_row_does_not_depend_on_its_neighbours(name):
+    """Chunks and orders may differ: the same customer gets the same bits."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 40, 50).astype(float)
+    T = rng.integers(1, 300, 50) / 7
+    columns = {"x": x, "t_x": T * rng.random(50) * (x > 0), "T": T}
+    theta = draws(name, *(rng.uniform(0.2, 3, 4) for _ in range(5)))
+    for quantity in FAMILIES[name].quantities:
+        whole = say(name, quantity, theta, columns, clock(13, 52))
+        assert whole.shape == (5, 50)
+        for i in (0, 17, 49):
+            alone = {n: v[i : i + 1] for n, v in columns.items()}
+            found = say(name, quantity, theta, alone, clock(13, 52))
+            np.testing.assert_array_equal(found[:, 0], whole[:, i])
+
+
+def test_without_discount_there_is_no_endless_value():
+    assert math.isnan(
+        one("mbgnbd", "residual_purchases", THETA["mbgnbd"], (1, 2, 9), Clock(1, 1, 0))
+    )
+    stayed = one("mbgnbd", "stayed_purchases", THETA["mbgnbd"], (1, 2.0, 9.0), Clock(13, 52, 0.0))
+    assert stayed == pytest.approx((0.525 + 1) / (6.183 + 9) * 52, rel=1e-14)
+
+
+def test_spend_of_the_first_customers_is_as_published(cdnow_sample):
+    theta = draws("gammagamma", (6.24957, 3.74422, 15.44352))
+    columns = summary(cdnow_sample)
+    found = say("gammagamma", "expected_spend", theta, columns, clock(1))[0]
+    assert found[:3] == pytest.approx([24.6539, 18.9100, 35.1704], abs=2e-4)
+    assert found.mean() == pytest.approx(35.2523, abs=2e-3)
+
+
+def test_spend_has_no_mean_where_tails_are_too_heavy():
+    """lifetimes prints a negative value here."""
+    theta = draws("gammagamma", (2.0, 0.455, 5.0))
+    columns = {"n": np.array([0.0, 1.0]), "S": np.array([0.0, 30.0])}
+    found = say("gammagamma", "expected_spend", theta, columns, clock(1))[0]
+    assert math.isnan(found[0])
+    assert found[1] == pytest.approx(2 * 35 / (2 + 0.455 - 1))
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_simulated_purchases_average_to_the_closed_form(name):
+    """New customers over 52 weeks, and those seen with one repeat purchase in their first 26."""
+    theta = dict(zip(FAMILIES[name].textbook, THETA[name], strict=True))
+    size = 400_000
+    rng = np.random.default_rng(5)
+    seen = FAMILIES[name].simulate(theta, {"T": np.full(size, 52.0)}, rng)
+    error = seen["x"].std() / math.sqrt(size)
+    expected = one(name, "expected_purchases", THETA[name], (0, 0, 0), clock(52))
+    assert abs(seen["x"].mean() - expected) < 4 * error
+    silent = (seen["x"] == 0).mean()
+    assert (
+        abs(silent - one(name, "p_churn", THETA[name], (0, 0, 0), clock(52))) < 4 * 0.5 / size**0.5
+    )
+    assert (seen["t_x"] <= seen["T"]).all()
+    assert ((seen["x"] == 0) == (seen["t_x"] == 0)).all()
+
+
+def test_simulated_spend_averages_to_the_closed_form():
+    theta = {"p": 6.25, "q": 6.0, "v": 30.0}
+    size = 200_000
+    got = FAMILIES["gammagamma"].simulate(theta, {"n": np.full(size, 3)}, np.random.default_rng(2))
+    expected = 3 * theta["p"] * theta["v"] / (theta["q"] - 1)
+    assert abs(got["S"].mean() - expected) < 4 * got["S"].std() / math.sqrt(size)

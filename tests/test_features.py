@@ -1,0 +1,177 @@
+"""Segment features: behaviour columns, learned state, refusals."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from bayesseg import features
+from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import ArtefactBad, InputRejected
+from bayesseg.features import Feature, FeatureState
+from bayesseg.spec import FeatureSpec
+
+RNG = np.random.default_rng(5)
+
+
+def customers() -> Customers:
+    """A repeater (4 purchase days, one of them free), a one-time buyer and one who never paid."""
+    return Customers(
+        ids=np.array(["a", "b", "c"], dtype=object),
+        x=np.array([3, 0, 0]),
+        t_x=np.array([90, 0, 0]),
+        t_end=np.array([100, 40, 10]),
+        x_paid=np.array([2, 0, 0]),
+        repeat_spend=np.array([30.0, 0.0, 0.0]),
+        first_spend=np.array([15.0, 8.0, 0.0]),
+        n_orders=np.array([5, 1, 1]),
+        as_of=date(2024, 6, 30),
+    )
+
+
+def attributes(**columns) -> Attributes:
+    ids = np.arange(len(next(iter(columns.values())))).astype(str).astype(object)
+    return Attributes(ids, columns)
+
+
+def learn(data, *specs):
+    columns = features.raw_columns(data, specs)
+    return features.learn(specs, columns), columns
+
+
+def test_behaviour_columns_are_what_they_say():
+    nan = np.nan
+    expected = {
+        "has_repeated": [1, 0, 0],
+        "days_since_last": [10, 40, 10],
+        "days_between_orders": [30, nan, nan],
+        "orders_per_year": [365.25 / 30, nan, nan],
+        "purchase_days": [4, 1, 1],
+        "mean_spend": [15, 8, nan],  # three paid days, one, none
+        "total_spend": [45, 8, 0],
+        "tenure_days": [100, 40, 10],
+        "active_days": [90, nan, nan],
+    }
+    actual = features.rfm(customers())
+    assert list(actual) == list(expected)
+    for name, column in expected.items():
+        np.testing.assert_array_equal(actual[name], column, err_msg=name)
+
+
+def test_state_is_learned_once_and_applied_to_newcomers():
+    train = attributes(spend=np.exp(RNG.normal(3.0, 2.0, 400)))
+    state, columns = learn(train, FeatureSpec("spend", transform="log"))
+    logs = np.log(columns["spend"])
+    assert state.features[0] == Feature(
+        "spend", "number", "log", pytest.approx(logs.mean()), pytest.approx(logs.std())
+    )
+    newcomer = features.apply(state, {"spend": np.array([1.0, np.nan])})
+    np.testing.assert_allclose(newcomer[:, 0], [-logs.mean() / logs.std(), np.nan])
+
+
+def test_state_survives_json_bit_for_bit():
+    state = FeatureState(
+        (Feature("a", "number", "log1p", 0.1 + 0.2, 1 / 3),), ("left out b: text",)
+    )
+    assert features.from_json(features.to_json(state)) == state
+
+
+def test_damaged_state_is_refused():
+    with pytest.raises(ArtefactBad):
+        features.from_json('{"features": [{"column": "a"}], "notes": []}')
+
+
+def test_state_does_not_depend_on_the_order_of_rows():
+    values = RNG.lognormal(size=501)
+    forward, _ = learn(attributes(v=values), FeatureSpec("v", transform="log1p"))
+    backward, _ = learn(attributes(v=values[::-1].copy()), FeatureSpec("v", transform="log1p"))
+    assert forward == backward
+
+
+def test_binary_features_stand_last_and_unscaled():
+    data = attributes(flag=np.repeat([0.0, 1.0], 50), v=RNG.normal(size=100))
+    state, columns = learn(data, FeatureSpec("flag", "binary", scale="none"), FeatureSpec("v"))
+    assert (state.names, state.numbers) == (("v", "flag"), 1)
+    np.testing.assert_array_equal(features.apply(state, columns)[:, 1], columns["flag"])
+
+
+def test_auto_takes_the_logarithm_of_skewed_columns_only():
+    data = attributes(skewed=RNG.lognormal(size=500), plain=RNG.normal(50, 1, size=500))
+    state, _ = learn(
+        data, FeatureSpec("skewed", transform="auto"), FeatureSpec("plain", transform="auto")
+    )
+    assert [feature.transform for feature in state.features] == ["log1p", "identity"]
+
+
+def test_wildcard_leaves_out_what_a_gaussian_cannot_take_and_says_why():
+    n = 200
+    good = RNG.normal(size=n)
+    data = attributes(
+        client=np.arange(n, dtype=float),
+        good=good,
+        twin=2.0 * good + 1.0,
+        constant=np.ones(n),
+        region=RNG.integers(3, size=n).astype(float),
+        mostly_zero=np.where(RNG.random(n) < 0.5, 0.0, RNG.normal(size=n)),
+        town=np.array(["Lyon"] * n, dtype=object),
+        grid=np.round(RNG.normal(size=n), 1),  # rounded measurements have no atom
+    )
+    state, _ = learn(data, FeatureSpec("*", transform="auto"))
+    assert state.names == ("good", "grid")
+    left_out = {note.split(": ")[0].removeprefix("left out "): note for note in state.notes}
+    for column, reason in {
+        "client": "id",
+        "twin": "repeats good",
+        "constant": "constant",
+        "region": "on one value",
+        "mostly_zero": "on one value (0)",
+        "town": "text",
+    }.items():
+        assert reason in left_out[column]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.where(np.arange(100) < 10, 0.0, np.arange(100) * 0.37), "10% of its rows on one value"),
+        (np.ones(100), "constant"),
+        (np.full(100, np.nan), "empty"),
+        (np.array(["x"] * 100, dtype=object), "text"),
+    ],
+)
+def test_a_named_feature_that_cannot_serve_is_refused_by_name(values, reason):
+    with pytest.raises(InputRejected, match=f"'v'.*{reason}"):
+        learn(attributes(v=values), FeatureSpec("v"))
+
+
+def test_two_features_that_say_the_same_are_refused():
+    v = RNG.normal(size=100)
+    with pytest.raises(InputRejected, match="'w' repeats 'v'"):
+        learn(attributes(v=v, w=-3.0 * v), FeatureSpec("v"), FeatureSpec("w"))
+
+
+def test_a_column_missing_at_scoring_is_named():
+    state, _ = learn(attributes(v=RNG.normal(size=50)), FeatureSpec("v"))
+    with pytest.raises(InputRejected, match="'v'"):
+        features.apply(state, {"w": np.ones(3)})
+
+
+def test_a_value_outside_the_transform_is_refused_with_its_column():
+    data = attributes(v=np.append(RNG.lognormal(size=50), 0.0))
+    with pytest.raises(InputRejected, match="'v': 1 values are 0 or less"):
+        learn(data, FeatureSpec("v", transform="log"))
+
+
+def test_descriptors_are_read_but_stay_out_of_the_matrix():
+    data = attributes(v=RNG.normal(size=50), age=np.repeat(40.0, 50))
+    state, columns = learn(data, FeatureSpec("v"), FeatureSpec("age", role="descriptor"))
+    assert set(columns) == {"v", "age"}
+    assert state.names == ("v",)
+
+
+def test_attributes_joined_to_customers_are_features_too():
+    joined = replace(customers(), attributes=attributes(age=np.array([20.0, 30.0, np.nan])))
+    columns = features.raw_columns(joined, [FeatureSpec("age"), FeatureSpec("total_spend")])
+    np.testing.assert_array_equal(columns["age"], [20.0, 30.0, np.nan])
+    np.testing.assert_array_equal(columns["total_spend"], [45.0, 8.0, 0.0])

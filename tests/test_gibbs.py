@@ -1,0 +1,367 @@
+"""Mixtures: densities, conjugate draws, EM, the Gibbs sampler against independent oracles."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.families import FAMILIES, _blocks, gmm
+from bayesseg.inference import mixing, modes
+from bayesseg.inference.gibbs import _allocate, _groups, gibbs
+from bayesseg.priors import Prior
+from bayesseg.spec import InferenceSpec, PartSpec
+
+GMM = FAMILIES["gmm"]
+
+
+def part(components: int, covariance: str = "diag", missing: str = "model") -> PartSpec:
+    priors = {
+        "weights": Prior("Dirichlet", {"concentration": 4.0}),
+        "mean": Prior("Normal", {"mean": 0.0, "sd": 1.0}),
+        "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": "auto"}),
+        "binary": Prior("Beta", {"alpha": 1.0, "beta": 1.0}),
+    }
+    options = {"components": components, "covariance": covariance, "missing": missing}
+    return PartSpec("gmm", "gibbs", priors, options)
+
+
+def theta(S: int = 6, K: int = 3, D: int = 4, B: int = 2, covariance: str = "diag"):
+    rng = np.random.default_rng(S + K)
+    values = {
+        "weights": rng.dirichlet(np.ones(K), size=S),
+        "mean": rng.normal(size=(S, K, D)),
+        "binary": rng.uniform(0.1, 0.9, size=(S, K, B)),
+    }
+    if covariance == "diag":
+        return values | {"variance": rng.gamma(2.0, 0.5, size=(S, K, D))}
+    return values | {"covariance": stats.invwishart(D + 3, np.eye(D)).rvs((S, K), rng)}
+
+
+def matrix(n: int = 50, D: int = 4, B: int = 2, missing: float = 0.2):
+    rng = np.random.default_rng(n)
+    rows = np.concatenate([rng.normal(size=(n, D)), rng.random((n, B)) < 0.5], axis=1)
+    return np.where(rng.random(rows.shape) < missing, np.nan, rows)
+
+
+# --- densities -----------------------------------------------------------------------------------
+
+
+def test_diagonal_density_is_scipys_with_missing_cells_dropped():
+    values, rows = theta(), matrix()
+    actual = gmm.log_density(values, rows)
+    for i, s in product(range(len(rows)), range(6)):
+        seen, yes = ~np.isnan(rows[i, :4]), ~np.isnan(rows[i, 4:])
+        joint = [
+            np.log(values["weights"][s, k])
+            + stats.norm(values["mean"][s, k], np.sqrt(values["variance"][s, k]))
+            .logpdf(rows[i, :4])[seen]
+            .sum()
+            + stats.bernoulli(values["binary"][s, k]).logpmf(np.nan_to_num(rows[i, 4:]))[yes].sum()
+            for k in range(3)
+        ]
+        assert actual[i, s] == pytest.approx(special.logsumexp(joint), abs=1e-10)
+
+
+def test_full_density_is_scipys():
+    values, rows = theta(covariance="full"), matrix(missing=0.0)
+    actual = gmm.log_density(values, rows)
+    for s in range(6):
+        joint = [
+            np.log(values["weights"][s, k])
+            + stats.multivariate_normal(values["mean"][s, k], values["covariance"][s, k]).logpdf(
+                rows[:, :4]
+            )
+            + stats.bernoulli(values["binary"][s, k]).logpmf(rows[:, 4:]).sum(1)
+            for k in range(3)
+        ]
+        np.testing.assert_allclose(actual[:, s], special.logsumexp(joint, axis=0), atol=1e-10)
+
+
+def test_a_row_with_nothing_observed_belongs_by_the_weights():
+    values = theta()
+    actual = gmm.responsibilities(values, np.full((1, 6), np.nan))
+    np.testing.assert_allclose(actual[0], values["weights"], rtol=1e-14)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_memberships_are_bitwise_equal_in_any_batch_order_or_subset(covariance):
+    values = theta(covariance=covariance)
+    rows = matrix(missing=0.2 if covariance == "diag" else 0.0)
+    whole = gmm.responsibilities(values, rows)
+    for size in (1, 7, 50):
+        batches = [
+            gmm.responsibilities(values, rows[i : i + size]) for i in range(0, len(rows), size)
+        ]
+        np.testing.assert_array_equal(np.concatenate(batches), whole)
+    np.testing.assert_array_equal(gmm.responsibilities(values, rows[::-1])[::-1], whole)
+    np.testing.assert_allclose(whole.sum(2), 1.0, atol=1e-12)
+
+
+# --- conjugate draws -----------------------------------------------------------------------------
+
+PRIOR = {"mean": 0.0, "sd": 1.0, "extra_df": 2.0, "scale": 0.7}
+
+
+def test_diagonal_draws_follow_their_conditionals():
+    rng = np.random.default_rng(0)
+    x = rng.normal(1.0, 2.0, size=12)
+    S, variance = 40_000, 2.5
+    block = _blocks.diagonal(slice(0, 1), PRIOR)
+    one = block.statistics(x[:, None], np.ones((12, 1, 1)))
+    many = np.broadcast_to(one, (S, 1, 1, 3))
+    mean, drawn = block.draw(many, (None, np.full((S, 1, 1), variance)), PRIOR, rng)
+    precision = 1.0 + 12 / variance
+    conditional = stats.norm(x.sum() / variance / precision, precision**-0.5)
+    assert stats.kstest(mean.ravel(), conditional.cdf).pvalue > 1e-3
+    squares = ((x - mean.reshape(-1, 1)) ** 2).sum(1)
+    u = stats.invgamma(0.5 * (3 + 12), scale=0.5 * (0.7 + squares)).cdf(drawn.ravel())
+    assert stats.kstest(u, "uniform").pvalue > 1e-3
+
+
+def test_full_covariance_draws_are_inverse_wishart():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(9, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.7]])
+    S = 40_000
+    prior = PRIOR | {"sd": 1e-9}  # pins the means to zero, so the conditional is one law
+    block = _blocks.full(slice(0, 3), prior)
+    one = block.statistics(x, np.ones((9, 1, 1)))
+    many = np.broadcast_to(one, (S, *one.shape[1:]))
+    eyes = np.broadcast_to(np.eye(3), (S, 1, 3, 3))
+    _, drawn = block.draw(many, (None, eyes), prior, rng)
+    law = stats.invwishart(3 + 2 + 9, 0.7 * np.eye(3) + x.T @ x)
+    np.testing.assert_allclose(drawn[:, 0].mean(0), law.mean(), rtol=0.03, atol=0.005)
+    other = np.linalg.slogdet(law.rvs(S, rng))[1]
+    assert stats.ks_2samp(np.linalg.slogdet(drawn[:, 0])[1], other).pvalue > 1e-3
+
+
+def test_binary_draws_are_beta():
+    x = np.array([1.0, 1.0, 0.0, np.nan, 1.0])[:, None]
+    prior = {"alpha": 1.0, "beta": 1.0}
+    block = _blocks.binary(slice(0, 1), prior)
+    many = np.broadcast_to(block.statistics(x, np.ones((5, 1, 1))), (40_000, 1, 1, 2))
+    (drawn,) = block.draw(many, (None,), prior, np.random.default_rng(2))
+    assert stats.kstest(drawn.ravel(), stats.beta(4, 2).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_log_prior_is_scipys(covariance):
+    values = theta(S=2, covariance=covariance)
+    plan = gmm.plan(part(3, covariance), 4, 2)
+    psi = 3 ** (-2 / 4)
+    for s in range(2):
+        expected = stats.dirichlet(np.full(3, 4.0)).logpdf(values["weights"][s])
+        expected += stats.norm.logpdf(values["mean"][s]).sum()
+        if covariance == "diag":
+            expected += stats.invgamma(1.5, scale=psi / 2).logpdf(values["variance"][s]).sum()
+        else:
+            law = stats.invwishart(6, psi * np.eye(4))
+            expected += sum(law.logpdf(c) for c in values["covariance"][s])
+        assert modes.log_prior(plan, values)[s] == pytest.approx(expected, abs=1e-9)
+
+
+def test_labels_are_drawn_with_their_probabilities():
+    p = np.array([0.2, 0.5, 0.3])
+    n = 30_000
+    joint = np.broadcast_to(np.log(p) - 3.0, (n, 1, 3)).copy()
+    likelihood, entropy = _allocate(joint, np.random.default_rng(3).random((1, n)))
+    counts = joint.sum((0, 1))
+    assert stats.chisquare(counts, n * p).pvalue > 1e-3
+    assert likelihood[0] / n == pytest.approx(-3.0)
+    assert entropy[0] / n == pytest.approx(stats.entropy(p))
+
+
+# --- EM ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_em_never_loses_log_posterior_and_ends_where_no_step_gains(covariance):
+    rows = two_clouds(400)[0]
+    plan = gmm.plan(part(2, covariance), 3, 0)
+    at = modes._seeded(plan, rows, 3, np.random.default_rng(0))
+    heights = [modes.climb(plan, at, rows, steps)[1] for steps in range(1, 30)]
+    assert (np.diff(heights, axis=0) >= -1e-9).all()
+    top, height = modes.climb(plan, at, rows, 3000)
+    best = modes.take(top, [int(height.argmax())])
+    for name, values in best.items():
+        if name == "mean":  # a mode: moving a mean either way does not help
+            for step in (-0.02, 0.02):
+                moved = best | {name: values + step}
+                likelihood, _, _ = modes.expect(plan, moved, rows)
+                assert likelihood + modes.log_prior(plan, moved) < height.max()
+
+
+def two_clouds(n: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    z = rng.random(n) < 0.4
+    return np.where(z[:, None], 1.5, -1.0) + 0.5 * rng.normal(size=(n, 3)), z.astype(int)
+
+
+def test_rand_index_of_the_same_partition_is_one_and_of_chance_near_zero():
+    rng = np.random.default_rng(4)
+    a = rng.integers(3, size=3000)
+    assert modes.rand_index(a, (a + 1) % 3) == 1.0
+    assert abs(modes.rand_index(a, rng.integers(3, size=3000))) < 0.01
+
+
+def test_chains_that_share_a_mode_are_one_group():
+    assert _groups(np.array([[0, 1], [1, 1], [0, 0], [0, 0]])) == 1
+    assert _groups(np.array([[0, 0], [1, 1], [0, 0], [2, 1]])) == 2
+
+
+# --- the sampler ---------------------------------------------------------------------------------
+
+
+def mcse(draws):
+    """Monte Carlo standard error of the mean of (chain, draw)."""
+    return draws.std() / np.sqrt(mixing.ess(draws[..., None])[0])
+
+
+def test_one_component_agrees_with_quadrature():
+    x = np.array([0.3, 1.1, -0.4, 2.0, 0.7, 0.2])
+    draws = gibbs(GMM, part(1), x[:, None], InferenceSpec(4, 2000, 100), 1, numbers=1)
+
+    def joint(mu, t):  # t = log variance
+        v = np.exp(t)
+        return np.exp(
+            stats.norm.logpdf(x, mu, np.sqrt(v)).sum()
+            + stats.norm.logpdf(mu)
+            + stats.invgamma.logpdf(v, 1.5, scale=0.5)
+            + t
+        )
+
+    def expectation(f):
+        box = (-5.0, 4.0, -4.0, 4.0)
+        return integrate.dblquad(lambda m, t: f(m, t) * joint(m, t), *box)[0]
+
+    total = expectation(lambda m, t: 1.0)
+    mean, log_variance = (
+        draws.values["mean"][..., 0, 0],
+        np.log(draws.values["variance"][..., 0, 0]),
+    )
+    for sample, f in ((mean, lambda m, t: m), (log_variance, lambda m, t: t)):
+        assert abs(sample.mean() - expectation(f) / total) < 4 * mcse(sample)
+
+
+def test_two_components_agree_with_the_sum_over_all_partitions():
+    x = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    draws = gibbs(GMM, part(2), x[:, None], InferenceSpec(4, 4000, 200), 2, numbers=0)
+    together = np.zeros((5, 5))
+    total = 0.0
+    for z in product(range(2), repeat=5):
+        z = np.array(z)
+        n = np.bincount(z, minlength=2)
+        yes = np.bincount(z, weights=x, minlength=2)
+        log_p = special.gammaln(4 + n).sum() + special.betaln(1 + yes, 1 + n - yes).sum()
+        total += np.exp(log_p)
+        together += np.exp(log_p) * (z[:, None] == z)
+    together /= total
+    flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in draws.values.items()}
+    p = gmm.responsibilities(flat, x[:, None])
+    for i, j in ((0, 1), (0, 3), (3, 4)):
+        sample = (p[i] * p[j]).sum(1).reshape(4, -1)
+        assert abs(sample.mean() - together[i, j]) < 4 * mcse(sample)
+
+
+SHORT = InferenceSpec(4, 20, 10)
+
+
+def assert_same(a, b):
+    for name, values in (a.values | a.stats).items():
+        np.testing.assert_array_equal(values, (b.values | b.stats)[name], err_msg=name)
+
+
+def test_draws_depend_on_the_seed_alone():
+    rows = np.concatenate([two_clouds(5000)[0], matrix(5000, 0, 1, 0.1)], axis=1)  # two chunks
+    first = gibbs(GMM, part(2), rows, SHORT, 7, numbers=3, threads=1)
+    shuffled = rows[np.random.default_rng(0).permutation(len(rows))]
+    assert_same(first, gibbs(GMM, part(2), shuffled, SHORT, 7, numbers=3, threads=3))
+    other = gibbs(GMM, part(2), rows, SHORT, 8, numbers=3, threads=1)
+    assert not np.array_equal(first.values["mean"], other.values["mean"])
+
+
+@pytest.mark.parametrize(("covariance", "missing"), [("diag", 0.0), ("diag", 0.2), ("full", 0.0)])
+def test_simulated_segments_are_recovered(covariance, missing):
+    rng = np.random.default_rng(9)
+    rows, z = two_clouds(600)
+    rows[rng.random(rows.shape) < missing] = np.nan
+    draws = gibbs(GMM, part(2, covariance), rows, InferenceSpec(4, 250, 100), 3, numbers=3)
+    flat = {k: v.reshape(-1, *v.shape[2:])[::10] for k, v in draws.values.items()}
+    found = gmm.responsibilities(flat, rows).mean(1).argmax(1)
+    assert modes.rand_index(found, z) > 0.95
+    weights = draws.values["weights"].mean((0, 1))
+    assert weights == pytest.approx([(z == 0).mean(), (z == 1).mean()], abs=0.03)
+    facts = draws.info
+    assert facts["modes"]["distinct_between_chains"] == 1
+    assert facts["modes"]["missed_nats"] < 0.1
+    assert facts["relabel"]["disagreement"] == 0.0
+    assert facts["overlap"]["max_bhattacharyya"] < 0.2
+    assert facts["mixing"]["ess"] > 400
+
+
+def test_components_nobody_needs_overlap():
+    rows = np.random.default_rng(1).normal(size=(300, 2))
+    facts = gibbs(GMM, part(3), rows, InferenceSpec(4, 100, 100), 3, numbers=2).info
+    assert facts["overlap"]["max_bhattacharyya"] > 0.7
+
+
+def test_missing_values_can_be_refused():
+    rows = matrix(20, 2, 0)
+    with pytest.raises(InputRejected, match="missing values"):
+        gibbs(GMM, part(2, missing="reject"), rows, SHORT, 0, numbers=2)
+    with pytest.raises(InputRejected, match="full covariance"):
+        gibbs(GMM, part(2, "full"), rows, SHORT, 0, numbers=2)
+
+
+def test_options_and_priors_are_checked():
+    with pytest.raises(UsageError, match="components"):
+        gmm.plan(part("auto"), 2, 0)
+    with pytest.raises(UsageError, match="covariance"):
+        gmm.plan(part(2, "round"), 2, 0)
+    bare = PartSpec("gmm", "gibbs", {}, {"components": 2})
+    with pytest.raises(UsageError, match=r"priors\.mean"):
+        gmm.plan(bare, 2, 0)
+
+
+def test_mixing_matches_arviz_on_autocorrelated_chains():
+    from arviz_stats.base import array_stats
+
+    rng = np.random.default_rng(6)
+    noise = rng.normal(size=(4, 2000, 3))
+    chains = np.zeros_like(noise)
+    for i in range(1, 2000):
+        chains[:, i] = np.array([0.0, 0.6, 0.9]) * chains[:, i - 1] + noise[:, i]
+    expected = [
+        array_stats.ess(chains[..., j], chain_axis=0, draw_axis=1, method="mean") for j in range(3)
+    ]
+    np.testing.assert_allclose(mixing.ess(chains), np.ravel(expected), rtol=0.1)
+    apart = chains + np.arange(4)[:, None, None] * 5.0
+    assert (mixing.rhat(apart) > 1.5).all()
+    assert (mixing.rhat(chains) < 1.03).all()
+
+
+def test_two_segments_agree_with_weighted_draws_from_the_prior():
+    """Blocks together, with a missing cell, against self-normalised importance sampling."""
+    rows = np.array(
+        [[-1.0, 1.0], [-0.8, 1.0], [0.9, 0.0], [1.2, 1.0], [np.nan, 0.0], [0.7, np.nan]]
+    )
+    draws = gibbs(GMM, part(2), rows, InferenceSpec(4, 4000, 500), 4, numbers=1)
+    rng, S, psi = np.random.default_rng(1), 400_000, 2.0**-2.0
+    prior = {
+        "weights": rng.dirichlet(np.full(2, 4.0), S),
+        "mean": rng.normal(size=(S, 2, 1)),
+        "variance": stats.invgamma(1.5, scale=psi / 2).rvs((S, 2, 1), rng),
+        "binary": rng.random((S, 2, 1)),
+    }
+    likelihood = gmm.log_density(prior, rows).sum(0)
+    weight = np.exp(likelihood - likelihood.max())
+    weight /= weight.sum()
+    for own, quantity in (
+        (draws.stats["log_likelihood"], likelihood),
+        (draws.stats["sorted_weights"][..., 0], prior["weights"].max(1)),
+        (draws.values["binary"].mean(2)[..., 0], prior["binary"].mean(1)[:, 0]),
+    ):
+        expected = (weight * quantity).sum()
+        error = np.sqrt((weight**2 * (quantity - expected) ** 2).sum())
+        assert abs(own.mean() - expected) < 4 * np.hypot(mcse(own), error)
