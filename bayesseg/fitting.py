@@ -1,0 +1,270 @@
+"""The whole fit: data and a model in, a judged posterior out. L8."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from bayesseg import baseline, gates, naming
+from bayesseg._types import Check, Columns, Draws, OnProgress, Progress, Table
+from bayesseg.aggregates import training_aggregates
+from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import InputRejected
+from bayesseg.families import FAMILIES
+from bayesseg.features import FeatureState, apply, learn, raw_columns
+from bayesseg.inference.gibbs import gibbs
+from bayesseg.inference.parallel import Task, running
+from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity
+from bayesseg.priors import scales_of
+from bayesseg.readiness import require_ready
+from bayesseg.spec import ModelSpec
+
+_PACKAGES = ("bayesseg", "numpy", "numba", "nutpie", "pymc", "arviz-stats", "lifetimes")
+
+
+def fit(
+    data: Customers | Attributes,
+    spec: ModelSpec,
+    *,
+    seed: int,
+    backtests: Iterable[Mapping[str, Any]] = (),
+    on_progress: OnProgress | None = None,
+    processes: bool = False,
+) -> Posterior:
+    """Fit every part of ``spec``, judge it and describe the data it was fitted on.
+
+    A fit whose gates fail is returned all the same, with ``manifest["verdict"] == "failed"``.
+    ``processes`` compiles and samples the parts side by side; the draws are the same bits either
+    way.
+
+    Raises:
+        InputRejected: the data cannot identify the model.
+    """
+    seconds: dict[str, float] = {}
+    _accept(data, spec)
+    columns = data.columns(spec.unit_days) if isinstance(data, Customers) else {}
+    scales = scales_of(columns) if "purchase" in spec.parts else {}
+    tables = {part: _table(spec, part, columns) for part in spec.parts if part != "segments"}
+    state, matrix = _features(data, spec)
+
+    def segments() -> Draws:
+        part = spec.parts["segments"]
+        return gibbs(
+            FAMILIES[part.family],
+            part,
+            matrix,
+            spec.inference,
+            _seed(seed, "segments"),
+            numbers=0 if state is None else state.numbers,
+            on_progress=on_progress,
+        )
+
+    tasks = {
+        part: Task(
+            engine=spec.parts[part].engine,
+            part=part,
+            spec=spec.parts[part],
+            table=table,
+            scales=scales,
+            inference=spec.inference,
+            seed=_seed(seed, part),
+        )
+        for part, table in tables.items()
+    }
+    # the samplers compile in processes of their own; the rest is done here meanwhile
+    with running(tasks, processes=processes, on_progress=on_progress) as samplers:
+        parts: dict[str, Draws] = {}
+        if "segments" in spec.parts:
+            with _timed(seconds, "segments"):
+                parts["segments"] = segments()
+        with _timed(seconds, "maximum likelihood"):
+            families = {part: spec.parts[part].family for part in tables}
+            likelihood = baseline.maximum_likelihood(columns, families) if families else {}
+        with _timed(seconds, "sampling"):
+            parts |= samplers()
+    parts = {part: parts[part] for part in spec.parts}
+    if on_progress:
+        on_progress(Progress("judge", 0, 1))
+    facts = {
+        "scales": scales,
+        "spearman": _spearman(columns),
+        "backtests": [dict(one) for one in backtests],
+        "customers": len(data),
+        "early": _early(data) if isinstance(data, Customers) else None,
+    }
+    with _timed(seconds, "gates"):
+        checks = gates.gates(spec, parts, facts)
+    with _timed(seconds, "aggregates"):
+        summary = training_aggregates(data, spec, parts, scales, seed)
+    summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
+    manifest = _manifest(data, spec, parts, checks, facts, seed)
+    manifest["fingerprint"] = _fingerprint(columns, matrix)
+    if state is not None:
+        manifest["segments"] = naming.named(data, parts["segments"], matrix)
+    manifest["seconds"] = {name: round(spent, 2) for name, spent in seconds.items()}
+    posterior = Posterior(spec, state, parts, _json_able(manifest), _json_able(summary))
+    manifest["model_id"] = identity(posterior)
+    return replace(posterior, manifest=_json_able(manifest))
+
+
+def _accept(data: Customers | Attributes, spec: ModelSpec) -> None:
+    if "purchase" not in spec.parts:
+        if len(data.ids) < 2:
+            raise InputRejected("one client cannot be segmented", code="too_few")
+        return
+    if not isinstance(data, Customers):
+        raise InputRejected(
+            f"model {spec.name!r} reads purchases, not a table of clients",
+            fix="give a purchase log, or use --model segments",
+        )
+    require_ready(data, spec.parts)
+
+
+def _table(spec: ModelSpec, part: str, columns: Columns) -> Table:
+    tabulate = FAMILIES[spec.parts[part].family].tabulate
+    assert tabulate is not None
+    return tabulate(columns)
+
+
+def _features(
+    data: Customers | Attributes, spec: ModelSpec
+) -> tuple[FeatureState | None, np.ndarray]:
+    if "segments" not in spec.parts:
+        return None, np.empty((0, 0))
+    raw = raw_columns(data, spec.features)
+    state = learn(spec.features, raw)
+    return state, apply(state, raw)
+
+
+def _seed(seed: int, part: str) -> int:
+    """A seed a part, the same whatever other parts the model has."""
+    key = int.from_bytes(part.encode())
+    return int(np.random.SeedSequence([seed, key]).generate_state(1, np.uint32)[0])
+
+
+def _spearman(columns: Columns) -> float | None:
+    """Rank correlation of paid repeat days with their mean spend."""
+    if not columns:
+        return None
+    from scipy.stats import spearmanr
+
+    paid = (columns["n"] > 0) & (columns["S"] > 0)
+    if paid.sum() < 3:
+        return None
+    rho = spearmanr(columns["n"][paid], columns["S"][paid] / columns["n"][paid]).statistic
+    return float(rho)
+
+
+def _manifest(
+    data: Customers | Attributes,
+    spec: ModelSpec,
+    parts: Mapping[str, Draws],
+    checks: tuple[Check, ...],
+    facts: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    by_part = gates.verdicts(checks)
+    buyers = data if isinstance(data, Customers) and "purchase" in spec.parts else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": "complete",
+        "name": spec.name,
+        "time_unit": spec.time_unit,
+        "seed": seed,
+        "created_at": _now(),
+        "versions": {name: version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+        "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
+        "currency": None,
+        "verdict": gates.overall(by_part),
+        "verdicts": by_part,
+        "gates": [asdict(one) for one in checks],
+        "facts": dict(facts),
+        "scales": facts["scales"],
+        "paid_share": 1.0 if buyers is None else buyers.paid_share,
+        "customers": {"all": len(data.ids)}
+        | ({} if buyers is None else {"repeat": int((buyers.x > 0).sum())}),
+        "trained_on": None if buyers is None else _trained_on(buyers, facts),
+        # weekly totals go into the aggregates, where small cells are merged
+        "accounting": {name: v for name, v in data.provenance.items() if name != "weekly"},
+        "info": {part: dict(draws.info) for part, draws in parts.items()},
+    }
+
+
+def _trained_on(data: Customers, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The range of the training data, outside which a score is flagged."""
+    return {
+        "max_x": int(data.x.max()),
+        "max_t_end": int(data.t_end.max()),
+        "early_until": facts["early"]["until"] if facts["early"] else None,
+    }
+
+
+def _early(data: Customers, weeks: int = 3) -> dict[str, Any] | None:
+    """How many customers the first weeks "acquire" beside a usual week.
+
+    Where a log starts in mid-life of a shop its first weeks hold the old customers, whose first
+    purchase was in truth earlier (left-censoring). None where there are fewer than eight later weeks
+    with a new customer, or no excess at all.
+    """
+    age = int(data.t_end.max()) - data.t_end
+    counts = np.bincount(age // 7)
+    later = counts[weeks:][counts[weeks:] > 0]
+    if len(later) < 8 or counts[:weeks].mean() < gates.EARLY_EXCESS * np.median(later):
+        return None
+    start = data.as_of - timedelta(days=int(data.t_end.max()))
+    return {
+        "until": (start + timedelta(days=7 * weeks - 1)).isoformat(),
+        "customers": int(counts[:weeks].sum()),
+        "usual": float(np.median(later)),
+        "ratio": float(counts[:weeks].mean() / np.median(later)),
+    }
+
+
+def _fingerprint(columns: Columns, matrix: np.ndarray) -> str:
+    """Hash of the data the model saw, sorted: the same for any row order; no ids in it."""
+    digest = hashlib.sha256()
+    for rows in (np.column_stack(list(columns.values())) if columns else np.empty((0, 0)), matrix):
+        order = np.lexsort(rows.T[::-1]) if rows.size else slice(None)
+        digest.update(np.ascontiguousarray(rows[order], dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _now() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.replace(microsecond=0).isoformat()
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
+
+
+def _json_able(value: Any) -> Any:
+    """Plain JSON: NumPy scalars become numbers, numbers that are not finite become null."""
+    convert: Mapping[type, Callable[[Any], Any]] = {date: date.isoformat}
+    if isinstance(value, Mapping):
+        return {str(name): _json_able(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_able(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _json_able(value.tolist())
+    if isinstance(value, np.generic):
+        return _json_able(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return convert.get(type(value), lambda same: same)(value)

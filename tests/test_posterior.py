@@ -1,0 +1,181 @@
+"""The artefact: what is saved comes back bit for bit, and anything odd is noticed before use."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayesseg._types import Draws
+from bayesseg.errors import ArtefactBad, UsageError
+from bayesseg.posterior import Posterior, identity, load, save, thinned, to_datatree, verify
+from bayesseg.spec import load_spec
+
+
+def posterior(verdict: str = "passed") -> Posterior:
+    rng = np.random.default_rng(5)
+    shape = (4, 50)
+    parts = {
+        "purchase": Draws(
+            {name: rng.gamma(3.0, size=shape) for name in ("r", "rate", "kappa")}
+            | {"phi": rng.beta(2, 3, size=shape)},
+            {"diverging": np.zeros(shape), "energy": rng.normal(size=shape)},
+            {"engine": "nuts"},
+        ),
+        "spend": Draws({name: rng.gamma(5.0, size=shape) for name in ("p", "q", "scale")}, {}, {}),
+    }
+    manifest = {
+        "schema_version": 1,
+        "verdict": verdict,
+        "fingerprint": "f" * 64,
+        "info": {part: dict(draws.info) for part, draws in parts.items()},
+    }
+    return Posterior(load_spec("bgnbd"), None, parts, manifest, {"bins": [1, 2, 3]})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return save(posterior(), tmp_path / "run")
+
+
+def test_a_saved_posterior_comes_back_bit_for_bit(run: Path) -> None:
+    before, after = posterior(), load(run)
+    for part, draws in before.parts.items():
+        for name, values in draws.values.items():
+            assert np.array_equal(values, after.parts[part].values[name])
+        for name, values in draws.stats.items():
+            assert np.array_equal(values, after.parts[part].stats[name])
+    assert (after.spec, after.summary) == (before.spec, before.summary)
+
+
+def test_two_saves_are_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    again = save(posterior(), tmp_path / "again")
+    for file in run.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
+
+
+def test_a_failed_posterior_is_kept_under_an_untrusted_name(tmp_path: Path) -> None:
+    assert save(posterior("failed"), tmp_path / "run") == tmp_path / "run.untrusted"
+    with pytest.raises(ArtefactBad, match=r"run\.untrusted"):
+        load(tmp_path / "run")
+
+
+def test_an_existing_run_is_not_overwritten_without_force(run: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        save(posterior(), run)
+    assert save(posterior(), run, force=True) == run
+
+
+def test_force_does_not_delete_a_directory_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    with pytest.raises(UsageError, match="not a bayesseg run"):
+        save(posterior(), tmp_path / "photos", force=True)
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+def test_every_flipped_bit_is_noticed(run: Path) -> None:
+    rng = np.random.default_rng(0)
+    for file in sorted(run.iterdir()):
+        original = file.read_bytes()
+        for position in rng.integers(0, 8 * len(original), 25):
+            damaged = bytearray(original)
+            damaged[position // 8] ^= 1 << (position % 8)
+            file.write_bytes(damaged)
+            with pytest.raises(ArtefactBad):
+                load(run)
+        file.write_bytes(original)
+    verify(run)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_every_truncated_file_is_noticed(run: Path, size: int) -> None:
+    for file in sorted(run.iterdir()):
+        original = file.read_bytes()
+        file.write_bytes(original[: min(size, len(original) - 1)])
+        with pytest.raises(ArtefactBad):
+            verify(run)
+        file.write_bytes(original)
+
+
+def test_a_missing_file_is_noticed(run: Path) -> None:
+    (run / "summary.json").unlink()
+    with pytest.raises(ArtefactBad, match="missing"):
+        load(run)
+
+
+def test_a_symlink_in_place_of_a_file_is_refused(run: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (run / "posterior.npz").rename(elsewhere)
+    (run / "posterior.npz").symlink_to(elsewhere)
+    with pytest.raises(ArtefactBad, match="regular file"):
+        load(run)
+
+
+def rewrite_manifest(run: Path, **changes: object) -> None:
+    import hashlib
+
+    manifest = json.loads((run / "manifest.json").read_bytes()) | changes
+    text = json.dumps(manifest).encode()
+    (run / "manifest.json").write_bytes(text)
+    digest = hashlib.sha256(text).hexdigest()
+    (run / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
+
+
+def test_a_newer_schema_says_to_upgrade(run: Path) -> None:
+    rewrite_manifest(run, schema_version=2)
+    with pytest.raises(ArtefactBad, match="newer bayesseg"):
+        load(run)
+
+
+def test_an_array_larger_than_its_file_is_refused_before_it_is_allocated(run: Path) -> None:
+    import hashlib
+    import io
+    import zipfile
+
+    from numpy.lib import format as npy
+
+    header = io.BytesIO()
+    npy.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (4, 10**11)}
+    )
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("purchase.r.npy", header.getvalue())
+    content = archive.getvalue()
+    (run / "posterior.npz").write_bytes(content)
+    files = json.loads((run / "manifest.json").read_bytes())["files"]
+    files["posterior.npz"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "arrays": {"purchase.r": ["<f8", [4, 10**11]]},
+    }
+    rewrite_manifest(run, files=files)
+    with pytest.raises(ArtefactBad, match="not as declared"):
+        load(run)
+
+
+def test_the_model_id_follows_the_draws_and_the_data_alone() -> None:
+    one = posterior()
+    same = replace(one, summary={}, manifest=one.manifest | {"created_at": "later"})
+    other = replace(one, manifest=one.manifest | {"fingerprint": "0" * 64})
+    assert identity(same) == identity(one)
+    assert identity(other) != identity(one)
+
+
+def test_thinned_draws_come_evenly_from_every_chain() -> None:
+    values = np.arange(200.0).reshape(4, 50)
+    kept = thinned(Draws({"r": values}, {}, {}), 20)["r"]
+    assert list(kept) == list(np.arange(0, 200, 10))
+
+
+def test_thinning_to_more_draws_than_there_are_keeps_all() -> None:
+    values = np.arange(200.0).reshape(4, 50)
+    assert thinned(Draws({"r": values}, {}, {}), 1000)["r"].shape == (200,)
+
+
+def test_datatree_has_a_branch_a_part_with_textbook_parameters() -> None:
+    tree = to_datatree(posterior())
+    assert {"r", "alpha", "a", "b"} <= set(tree["purchase"]["posterior"].data_vars)
+    assert tree["purchase"]["sample_stats"]["diverging"].shape == (4, 50)
