@@ -1,0 +1,273 @@
+"""What the report says of the training data, as aggregates made at fit time. L7.
+
+No ids and no single customers: histogram cells below 11 customers are merged with a neighbour, the
+smallest and largest values share open outer cells, and a weekly total below 11 is hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bayesseg import priors
+from bayesseg._types import Array, Clock, Draws, Family, IntArray
+from bayesseg.customers import Attributes, Customers
+from bayesseg.families import FAMILIES
+from bayesseg.posterior import textbook, thinned
+from bayesseg.priors import Scales
+from bayesseg.spec import ModelSpec, PartSpec
+
+SMALLEST = 11
+"""The smallest cell that is shown."""
+LEVEL = 0.90
+DRAWS = 200
+BINS = 8
+"""Bins of the rootogram: 0 to 6 repeat purchases, and 7 or more."""
+_BUDGET = 1_000_000  # simulated customers in all, which bounds the time of the rootogram
+_PRIOR_DRAWS = 20_000
+
+
+def training_aggregates(
+    data: Customers | Attributes,
+    spec: ModelSpec,
+    parts: Mapping[str, Draws],
+    scales: Scales,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything ``summary.json`` says of the data and of the posterior beside its prior.
+
+    Returns:
+        ``customers`` (count), ``histograms`` by quantity, ``priors`` by part, and for purchases
+        ``rootogram`` and ``weekly``. JSON-able.
+    """
+    found: dict[str, Any] = {
+        "customers": len(data.ids),
+        "smallest_cell": SMALLEST,
+        "histograms": _histograms(data),
+        "priors": {
+            part: against_prior(FAMILIES[own.family], own, parts[part], scales, seed)
+            for part, own in spec.parts.items()
+            if part in parts and FAMILIES[own.family].textbook
+        },
+    }
+    if isinstance(data, Customers) and "purchase" in parts:
+        family = FAMILIES[spec.parts["purchase"].family]
+        theta = textbook(family.name, thinned(parts["purchase"], DRAWS))
+        found["rootogram"] = rootogram(family, theta, data, spec.unit_days, seed)
+        found["weekly"] = weekly_repeats(family, theta, data, spec.unit_days)
+    return found
+
+
+def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[slice]:
+    """Neighbouring cells put together, left to right, until each holds ``smallest``.
+
+    What is left at the end joins the last cell. Empty where all cells together are too few.
+    """
+    groups: list[slice] = []
+    start, held = 0, 0
+    for stop, count in enumerate(counts, start=1):
+        held += int(count)
+        if held >= smallest:
+            groups.append(slice(start, stop))
+            start, held = stop, 0
+    if groups:
+        groups[-1] = slice(groups[-1].start, len(counts))
+    return groups
+
+
+def histogram(values: npt.ArrayLike, edges: npt.ArrayLike) -> dict[str, Any] | None:
+    """Counts between ``edges``, small cells merged; the first and last cell are open outwards."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    at = np.asarray(edges, dtype=float)
+    counts, _ = np.histogram(np.clip(known, at[0], at[-1]), at)
+    groups = merged(counts)
+    if not groups:
+        return None
+    return {
+        "edges": [float(at[group.start]) for group in groups] + [float(at[-1])],
+        "counts": [int(counts[group].sum()) for group in groups],
+        "missing": int(len(np.asarray(values)) - len(known)),
+        "mean": float(known.mean()),
+        "median": float(np.median(known)),
+    }
+
+
+def _edges(values: npt.NDArray[Any], *, whole: bool) -> npt.NDArray[Any] | None:
+    """About 30 equal bins between the 1st and 99th percentile, whole ones for whole numbers."""
+    known = values[np.isfinite(values)]
+    if len(known) < SMALLEST:
+        return None
+    low, high = (float(edge) for edge in np.quantile(known, [0.01, 0.99]))
+    if whole:
+        low, step = np.floor(low), max(1.0, np.ceil((high - low) / 30))
+        return np.arange(low, high + 2 * step, step)
+    return np.linspace(low, high if high > low else low + 1, 31)
+
+
+def _histograms(data: Customers | Attributes) -> dict[str, Any]:
+    if isinstance(data, Customers):
+        paid = data.x_paid > 0
+        spend = np.where(paid, data.repeat_spend / np.maximum(data.x_paid, 1), np.nan)
+        quantities = {
+            "frequency": (data.x.astype(float), True),
+            "recency": (data.t_x.astype(float), True),
+            "T": (data.t_end.astype(float), True),
+            "spend": (spend, False),
+        }
+    else:
+        quantities = {
+            name: (values, False)
+            for name, values in data.columns.items()
+            if values.dtype.kind == "f"
+        }
+    found = {}
+    for name, (values, whole) in quantities.items():
+        edges = _edges(values, whole=whole)
+        cells = None if edges is None else histogram(values, edges)
+        if cells is not None:
+            found[name] = cells
+    return found
+
+
+def rootogram(
+    family: Family,
+    theta: Mapping[str, Array],
+    customers: Customers,
+    unit_days: float,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Customers by number of repeat purchases: counted, and predicted at their own T.
+
+    Posterior predictive: every draw simulates all customers anew (Kleiber & Zeileis 2016). Bands are
+    central 90 % over draws.
+    """
+    assert family.simulate is not None
+    exposure = customers.t_end / unit_days
+    draws = len(next(iter(theta.values())))
+    used = np.linspace(0, draws - 1, min(draws, max(20, _BUDGET // len(exposure))))
+    rng = np.random.default_rng([seed, 1])
+    predicted = np.array(
+        [
+            _binned(
+                family.simulate({k: float(v[s]) for k, v in theta.items()}, {"T": exposure}, rng)[
+                    "x"
+                ]
+            )
+            for s in used.astype(int)
+        ]
+    )
+    observed = _binned(customers.x)
+    groups = merged(observed)
+    if not groups:
+        return None
+    cells = np.array([predicted[:, group].sum(axis=1) for group in groups])
+    low, high = np.quantile(cells, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    return {
+        "bins": [_label(group) for group in groups],
+        "observed": [int(observed[group].sum()) for group in groups],
+        "mean": cells.mean(axis=1).tolist(),
+        "lo": low.tolist(),
+        "hi": high.tolist(),
+        "draws": len(used),
+    }
+
+
+def _binned(x: npt.NDArray[Any]) -> IntArray:
+    return np.bincount(np.minimum(np.asarray(x).astype(np.int64), BINS - 1), minlength=BINS)
+
+
+def _label(group: slice) -> str:
+    if group.stop == BINS:
+        return f"{group.start}+"
+    return str(group.start) if group.stop - group.start == 1 else f"{group.start}–{group.stop - 1}"
+
+
+def weekly_repeats(
+    family: Family, theta: Mapping[str, Array], customers: Customers, unit_days: float
+) -> dict[str, Any] | None:
+    """Repeat purchase days a calendar week: counted (from ingest) and expected by the model.
+
+    The expectation is that of new customers entering on the days they did:
+    sum over customers of E[X(t - start)], per draw; intervals are of the expectation.
+    """
+    weekly = customers.provenance.get("weekly")
+    if not weekly:
+        return None
+    start = np.array([date.fromisoformat(day).toordinal() for day in weekly["week"]])
+    count = np.array(weekly["purchase_days"]) - np.array(weekly["new_customers"])
+    ages, members = np.unique(customers.t_end, return_counts=True)
+    borders = np.append(start, start[-1] + 7)
+    since = np.maximum(borders[:, None] - (customers.as_of.toordinal() - ages)[None, :], 0)
+    cumulative = _purchases_of_new(family, theta, since, unit_days) @ members.astype(float)
+    expected = np.diff(cumulative, axis=1)
+    whole = borders[1:] <= customers.as_of.toordinal() + 1
+    expected, count, start = expected[:, whole], count[whole], start[whole]
+    low, high = np.quantile(expected, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return {
+        "week": [date.fromordinal(int(day)).isoformat() for day in start],
+        "actual": [int(n) if n >= SMALLEST else None for n in count],
+        "mean": expected.mean(axis=0).tolist(),
+        "lo": low.tolist(),
+        "hi": high.tolist(),
+    }
+
+
+def _purchases_of_new(
+    family: Family, theta: Mapping[str, Array], days: IntArray, unit_days: float
+) -> Array:
+    """E[X(t)] of a new customer at each age in ``days``, shape (S, *days.shape).
+
+    Evaluated at about 60 ages and interpolated: the curve is smooth and concave.
+    """
+    quantity = family.quantities["expected_purchases"].fn
+    nobody = {name: np.zeros(1) for name in ("x", "t_x", "T")}
+    grid = np.unique(np.concatenate([[0, 1, 3], np.linspace(0, max(int(days.max()), 1), 60)]))
+    curve = np.column_stack(
+        [quantity(theta, nobody, Clock(t / unit_days, t / unit_days, 0.0))[:, 0] for t in grid]
+    )
+    return np.stack([np.interp(days, grid, one) for one in curve])
+
+
+def against_prior(
+    family: Family, own: PartSpec, draws: Draws, scales: Scales, seed: int
+) -> list[dict[str, Any]]:
+    """Each scalar parameter beside its prior: the free ones, then the textbook ones.
+
+    ``quantile`` is the prior probability below the posterior mean; of a textbook parameter it is
+    counted over 20,000 draws from the prior.
+    """
+    free = {name: draws.values[name] for name in own.priors if name in draws.values}
+    rng = np.random.default_rng([seed, 2])
+    before = {name: priors.sample(own.priors[name], _PRIOR_DRAWS, scales, rng) for name in free}
+    rows = [
+        _row(name, values, priors.quantile_of(own.priors[name], float(values.mean()), scales))
+        | {
+            "prior": priors.describe(own.priors[name]),
+            "prior_sd": priors.sd(own.priors[name], scales),
+        }
+        for name, values in free.items()
+    ]
+    after_textbook, before_textbook = family.derive(free), family.derive(before)
+    for name in family.textbook:
+        if name not in free:
+            mean = float(np.mean(after_textbook[name]))
+            below = float(np.mean(before_textbook[name] < mean))
+            rows.append(_row(name, after_textbook[name], below))
+    return rows
+
+
+def _row(name: str, values: Array, quantile: float) -> dict[str, Any]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {
+        "name": name,
+        "mean": float(np.mean(values)),
+        "sd": float(np.std(values)),
+        "lo": float(low),
+        "hi": float(high),
+        "quantile": quantile,
+    }

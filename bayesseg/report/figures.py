@@ -1,0 +1,252 @@
+"""Business figures: matplotlib under one style sheet, as SVG that follows the page's light or dark."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8A8A3C", "#7F7F7F")
+"""Okabe and Ito's colours, told apart by readers who see fewer of them; yellow darkened to show."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+WIDTH = 5.2
+INK, _GRID = "#3a4149", "#dadde2"
+_DARK = {INK: "#c9d0d8", _GRID: "#3a424d", "#0072b2": "#3f9fd8", "#d55e00": "#ee8434"}
+"""Colours that change on a dark ground, and what they become."""
+
+_STYLE: Mapping[str, Any] = {
+    "axes.edgecolor": _GRID,
+    "axes.facecolor": "none",
+    "axes.formatter.useoffset": False,
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "path.simplify_threshold": 0.5,
+    "svg.hashsalt": "bayesseg",
+    "text.color": INK,
+    "xtick.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.color": INK,
+    "ytick.labelsize": 8.5,
+}
+
+type Interval = Mapping[str, float]
+type Write = Callable[[float], str]
+"""How a number is written in the page's language."""
+
+
+def style(**more: Any) -> Any:
+    """Matplotlib's settings for every figure of the page, for ``rc_context``."""
+    from cycler import cycler
+
+    return {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE), **more}
+
+
+def drawn(height: float, draw: Callable[[Any], None], width: float = WIDTH) -> str:
+    """Let ``draw`` fill a figure of that size (inches) and return it as a data URI."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(style()):
+        figure = Figure(figsize=(width, height))
+        draw(figure)
+        return encoded(figure)
+
+
+def encoded(figure: Any) -> str:
+    """A figure as an SVG data URI, the same bytes for the same picture.
+
+    Some colours become CSS variables, so that the picture follows the reader's colour scheme.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for colour in _DARK:
+        text = text.replace(colour, f"var(--c{colour[1:]})")
+    start = text.index(">") + 1
+    light = ";".join(f"--c{colour[1:]}:{colour}" for colour in _DARK)
+    dark = ";".join(f"--c{colour[1:]}:{other}" for colour, other in _DARK.items())
+    scheme = f"<style>:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
+    text = text[:start] + scheme + text[start:]
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _ticks(axis: Any, write: Write, most: int = 5) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+
+
+def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequence[str]) -> str:
+    """One panel a quantity, one row a name: a dot at the mean, a line over the interval."""
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+
+    def draw(figure: Any) -> None:
+        figure.get_layout_engine().set(h_pad=0.1)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for ax, (title, values, write) in zip(axes.flat, panels, strict=False):
+            for row, one in enumerate(values):
+                colour, marker = PALETTE[row % len(PALETTE)], MARKERS[row % len(MARKERS)]
+                ax.plot([one["lo"], one["hi"]], [row, row], color=colour, lw=3, alpha=0.45)
+                ax.plot(one["mean"], row, marker, color=colour, ms=6.5)
+            ax.set_title(title)
+            ax.grid(axis="y")
+            ax.set_yticks(range(len(names)), names)
+            ax.set_ylim(len(names) - 0.4, -0.6)
+            ax.margins(x=0.12)
+            _ticks(ax.xaxis, write)
+            ax.tick_params(axis="y", length=0)
+            ax.spines["left"].set_visible(False)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+
+    return drawn(rows * (0.75 + 0.3 * len(names)), draw)
+
+
+def histograms(panels: Sequence[tuple[str, Sequence[float], Sequence[int]]], write: Write) -> str:
+    """One panel a quantity: (title, edges, counts); areas are proportional to customers."""
+
+    def draw(figure: Any) -> None:
+        figure.get_layout_engine().set(h_pad=0.1)
+        axes = figure.subplots(-(-len(panels) // 2), 2, squeeze=False)
+        for ax, (title, edges, counts) in zip(axes.flat, panels, strict=False):
+            ax.stairs(
+                np.asarray(counts) / np.diff(edges), edges, fill=True, color=PALETTE[0], alpha=0.75
+            )
+            ax.set_title(title)
+            ax.set_yticks([])
+            ax.spines["left"].set_visible(False)
+            _ticks(ax.xaxis, write, 6)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+
+    return drawn(1.8 * -(-len(panels) // 2), draw)
+
+
+def rootogram(
+    labels: Sequence[str],
+    observed: Sequence[float],
+    predicted: Sequence[Interval],
+    legend: Sequence[str],
+) -> str:
+    """Observed counts as bars, predicted ones as dots with intervals, on a square-root scale."""
+
+    def draw(figure: Any) -> None:
+        ax = figure.subplots()
+        at = np.arange(len(labels))
+        ax.bar(at, observed, color=PALETTE[5], alpha=0.5, width=0.75, label=legend[0])
+        mean = np.array([one["mean"] for one in predicted])
+        low = mean - [one["lo"] for one in predicted]
+        high = np.array([one["hi"] for one in predicted]) - mean
+        ax.errorbar(at, mean, [low, high], fmt="o", color=PALETTE[3], ms=5, lw=2, label=legend[1])
+        ax.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
+        ax.set_ylim(0)
+        ax.set_xticks(at, labels)
+        ax.set_xlabel(legend[2])
+        ax.set_ylabel(legend[3])
+        ax.grid(axis="y")
+        ax.set_axisbelow(True)
+        ax.legend()
+
+    return drawn(3.0, draw)
+
+
+def tracking(
+    days: Sequence[str],
+    actual: Sequence[float | None],
+    expected: Sequence[Interval],
+    legend: Sequence[str],
+) -> str:
+    """A series that came, as a line, over the one expected, as a band around its mean."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    def draw(figure: Any) -> None:
+        ax = figure.subplots()
+        at = np.array(days, dtype="datetime64[D]")
+        came = np.array([np.nan if v is None else v for v in actual], dtype=float)
+        ax.plot(at, came, color=PALETTE[0], lw=1.4, marker=".", ms=4, label=legend[0])
+        if expected:
+            low, mean, high = (np.array([e[k] for e in expected]) for k in ("lo", "mean", "hi"))
+            ax.fill_between(at, low, high, color=PALETTE[3], alpha=0.25, lw=0)
+            ax.plot(at, mean, color=PALETTE[3], ls="--", label=legend[1])
+        ax.set_ylim(0)
+        ax.set_ylabel(legend[2])
+        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        ax.grid(axis="y")
+        ax.legend()
+
+    return drawn(2.7, draw)
+
+
+def forecasts(
+    names: Sequence[str],
+    actual: Sequence[float],
+    predicted: Sequence[Interval],
+    legend: Sequence[str],
+    write: Write,
+) -> str:
+    """One row a past forecast: its interval, its mean, and a mark for what came."""
+
+    def draw(figure: Any) -> None:
+        ax = figure.subplots()
+        for row, one in enumerate(predicted):
+            ax.plot([one["lo"], one["hi"]], [row, row], color=PALETTE[0], lw=4, alpha=0.4)
+            ax.plot(
+                one["mean"], row, "o", color=PALETTE[0], ms=7, label=legend[0] if row == 0 else None
+            )
+        ax.plot(actual, range(len(names)), "D", color=PALETTE[3], ms=7, ls="none", label=legend[1])
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_xlabel(legend[2])
+        ax.margins(x=0.1)
+        _ticks(ax.xaxis, write, 6)
+        ax.grid(axis="y")
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+    return drawn(1.5 + 0.35 * len(names), draw)
+
+
+def concentration(share: Sequence[float], value: Sequence[float], legend: Sequence[str]) -> str:
+    """The share of all expected value held by the most valuable customers."""
+
+    def draw(figure: Any) -> None:
+        from matplotlib.ticker import PercentFormatter
+
+        ax = figure.subplots()
+        ax.fill_between(share, value, color=PALETTE[2], alpha=0.18, lw=0)
+        ax.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
+        ax.plot(share, value, color=PALETTE[2])
+        for axis, text in ((ax.xaxis, legend[0]), (ax.yaxis, legend[1])):
+            axis.set_major_formatter(PercentFormatter(1.0))
+            axis.set_label_text(text)
+        ax.set(xlim=(0, 1), ylim=(0, 1.02))
+        ax.grid()
+
+    return drawn(3.1, draw)

@@ -1,0 +1,119 @@
+"""Which rows were used, which were not and why, and what the customers look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayesseg.report import figures
+from bayesseg.report.blocks import (
+    Cell,
+    Column,
+    Context,
+    Figure,
+    Heading,
+    Items,
+    Section,
+    Table,
+    Text,
+)
+from bayesseg.report.words import Words
+
+_FIRST = ("frequency", "recency", "T", "spend")
+
+
+def section(context: Context) -> Section:
+    """Accounting, findings, histograms and the correlation of frequency and spend."""
+    words, summary = context.words, context.posterior.summary
+    accounting: Mapping[str, Any] = context.posterior.manifest.get("accounting") or {}
+    blocks: list[Any] = [*_rows(words, accounting), *_findings(words, accounting)]
+    blocks += _histograms(words, summary.get("histograms", {}))
+    rho = context.posterior.manifest["facts"].get("spearman")
+    if rho is not None:
+        blocks.append(Text((words("data.spearman", rho=words.fixed(rho, 2)),)))
+    return Section(
+        "data",
+        words("data.title"),
+        words("data.lead"),
+        tuple(blocks),
+        {
+            "accounting": dict(accounting),
+            "histograms": summary.get("histograms", {}),
+            "spearman": rho,
+            "customers": context.posterior.manifest.get("customers"),
+        },
+    )
+
+
+def _rows(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+    rows = accounting.get("rows")
+    if not rows:
+        return []
+    total = max(rows["in"], 1)
+    lines = [("used", rows["used"]), *rows.get("excluded", {}).items()]
+    body = [
+        (Cell(_reason(words, name)), Cell(words.count(n)), Cell(words.percent(n / total)))
+        for name, n in lines
+        if n or name == "used"
+    ]
+    body.append(
+        (Cell(words("data.rows.in")), Cell(words.count(rows["in"])), Cell(words.percent(1.0)))
+    )
+    head = (
+        Column(words("data.rows.what"), number=False),
+        Column(words("data.rows.rows")),
+        Column(words("data.rows.share")),
+    )
+    return [Table(words("data.rows.caption"), head, tuple(body))]
+
+
+def _reason(words: Words, name: str) -> str:
+    return (
+        words(f"data.reasons.{name}")
+        if words.has(f"data.reasons.{name}")
+        else name.replace("_", " ")
+    )
+
+
+def _findings(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+    messages = [str(one["message"]) for one in accounting.get("findings", ()) if one.get("message")]
+    if not messages:
+        return []
+    return [Heading(words("data.findings")), Items(tuple(messages))]
+
+
+def _histograms(words: Words, found: Mapping[str, Any]) -> list[Any]:
+    if not found:
+        return []
+    order = sorted(found, key=lambda name: (*_FIRST, name).index(name))
+    found = {name: found[name] for name in order}
+    names = {name: _quantity(words, name) for name in found}
+    title = words("data.histograms.title")
+    head = (
+        Column(words("data.histograms.quantity"), number=False),
+        *(Column(words(f"data.histograms.{key}")) for key in ("median", "mean", "missing")),
+    )
+    rows = tuple(
+        (
+            Cell(names[name]),
+            Cell(words.number(one["median"])),
+            Cell(words.number(one["mean"])),
+            Cell(words.count(one["missing"])),
+        )
+        for name, one in found.items()
+    )
+    return [
+        Figure(
+            title,
+            figures.histograms(
+                [(names[n], one["edges"], one["counts"]) for n, one in found.items()], words.plain
+            ),
+            words("data.histograms.alt", names=", ".join(names.values())),
+            words("data.histograms.caption"),
+            Table(title, head, rows),
+        ),
+    ]
+
+
+def _quantity(words: Words, name: str) -> str:
+    return words(f"quantities.{name}") if words.has(f"quantities.{name}") else name

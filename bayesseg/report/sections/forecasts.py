@@ -1,0 +1,182 @@
+"""What is expected, how much of it to believe, and where it sits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bayesseg.report import figures
+from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
+
+SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
+
+
+def section(context: Context) -> Section | None:
+    """Backtests, weekly tracking, churn by segment and the concentration of value."""
+    if "p_churn" not in context.scores:
+        return None
+    words = context.words
+    blocks: list[Any] = [*_backtests(context), *_tracking(context)]
+    blocks += _churn(context)
+    value, data = _concentration(context)
+    blocks += value
+    return Section(
+        "forecasts",
+        words("forecasts.title"),
+        words("forecasts.lead", h=context.document["settings"]["horizon_days"]),
+        tuple(blocks),
+        {
+            "totals": context.document.get("totals", {}),
+            "backtests": list(context.posterior.summary.get("backtests", ())),
+            "concentration": data,
+        },
+    )
+
+
+def _backtests(context: Context) -> list[Any]:
+    words = context.words
+    found: Sequence[Mapping[str, Any]] = context.posterior.summary.get("backtests", ())
+    if not found:
+        return [
+            Heading(words("forecasts.backtests.title")),
+            Text((words("forecasts.backtests.none"),)),
+        ]
+    blocks: list[Any] = [
+        Heading(words("forecasts.backtests.title")),
+        Text((words("forecasts.backtests.text"),)),
+    ]
+    for part in ("purchase", "spend"):
+        own = [one for one in found if one.get("part", "purchase") == part]
+        if not own:
+            continue
+        title = words(f"forecasts.backtests.{part}")
+        legend = [words(f"forecasts.backtests.{key}") for key in ("forecast", "actual")]
+        kind = "money" if part == "spend" else "number"
+        rows = tuple(
+            (
+                Cell(one["cut"]),
+                Cell(words.count(one["horizon_days"])),
+                Cell(words.interval(one, kind)),
+                Cell(words.money(one["actual"]) if part == "spend" else words.count(one["actual"])),
+                Cell(_signed(context, one["bias"])),
+            )
+            for one in own
+        )
+        head = tuple(
+            Column(words(f"forecasts.backtests.{key}"), number=key != "cut")
+            for key in ("cut", "horizon", "forecast", "actual", "bias")
+        )
+        blocks.append(
+            Figure(
+                title,
+                figures.forecasts(
+                    [one["cut"] for one in own],
+                    [one["actual"] for one in own],
+                    own,
+                    [*legend, words(f"forecasts.backtests.axis_{part}")],
+                    words.plain,
+                ),
+                words("forecasts.backtests.alt", n=len(own)),
+                words("forecasts.backtests.caption"),
+                Table(title, head, rows),
+                minor=True,
+            )
+        )
+    return blocks
+
+
+def _signed(context: Context, bias: float) -> str:
+    return ("+" if bias > 0 else "−") + context.words.percent(abs(bias))
+
+
+def _tracking(context: Context) -> list[Any]:
+    words, found = context.words, context.posterior.summary.get("weekly")
+    if not found or not found["week"]:
+        return []
+    expected = [
+        {"mean": m, "lo": lo, "hi": hi}
+        for m, lo, hi in zip(found["mean"], found["lo"], found["hi"], strict=True)
+    ]
+    legend = [words(f"forecasts.tracking.{key}") for key in ("actual", "expected", "axis")]
+    title = words("forecasts.tracking.title")
+    rows = tuple(
+        (Cell(week), Cell(words.count(came)), Cell(words.interval(one)))
+        for week, came, one in zip(found["week"], found["actual"], expected, strict=True)
+    )
+    head = (
+        Column(words("forecasts.tracking.week"), number=False),
+        Column(legend[0]),
+        Column(legend[1]),
+    )
+    return [
+        Figure(
+            title,
+            figures.tracking(found["week"], found["actual"], expected, legend),
+            words("forecasts.tracking.alt", n=len(rows)),
+            words("forecasts.tracking.caption"),
+            Table(title, head, rows),
+        ),
+    ]
+
+
+def _churn(context: Context) -> list[Any]:
+    words, found = context.words, context.document.get("segments") or ()
+    found = [one for one in found if one.get("p_churn")]
+    if not found:
+        return []
+    names = [f"{one['id']} {one['name']}" for one in found]
+    keys = [key for key in ("p_churn", "clv") if all(one.get(key) for one in found)]
+    write = {"p_churn": words.percent, "clv": words.plain}
+    panels = [
+        (words(f"forecasts.churn.{key}"), [one[key] for one in found], write[key]) for key in keys
+    ]
+    title = words("forecasts.churn.title")
+    kinds = {"p_churn": "percent", "clv": "money"}
+    rows = tuple(
+        (Cell(name), *(Cell(words.interval(one[key], kinds[key])) for key in keys))
+        for name, one in zip(names, found, strict=True)
+    )
+    head = (
+        Column(words("segments.segment"), number=False),
+        *(Column(words(f"forecasts.churn.{key}")) for key in keys),
+    )
+    return [
+        Figure(
+            title,
+            figures.dots(panels, names),
+            words("forecasts.churn.alt", n=len(names)),
+            words("forecasts.churn.caption"),
+            Table(title, head, rows),
+        ),
+    ]
+
+
+def _concentration(context: Context) -> tuple[list[Any], dict[str, float]]:
+    """Share of expected value held by the top customers."""
+    words = context.words
+    if "clv" not in context.scores:
+        return [], {}
+    value = np.sort(np.nan_to_num(context.scores["clv"].to_numpy(float)))[::-1]
+    if value.sum() <= 0:
+        return [], {}
+    held = np.concatenate([[0.0], np.cumsum(value) / value.sum()])
+    at = np.linspace(0, 1, len(held))
+    grid = np.linspace(0, 1, 201)
+    top = {f"{share:g}": float(np.interp(share, at, held)) for share in SHARES}
+    title = words("forecasts.concentration.title")
+    legend = [words(f"forecasts.concentration.{key}") for key in ("customers", "value")]
+    rows = tuple(
+        (Cell(words.percent(float(share))), Cell(words.percent(held_by)))
+        for share, held_by in top.items()
+    )
+    return [
+        Figure(
+            title,
+            figures.concentration(grid.tolist(), np.interp(grid, at, held).tolist(), legend),
+            words("forecasts.concentration.alt", top=words.percent(top["0.1"])),
+            words("forecasts.concentration.caption", top=words.percent(top["0.1"])),
+            Table(title, tuple(Column(text) for text in legend), rows),
+        ),
+    ], top

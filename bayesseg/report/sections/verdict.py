@@ -1,0 +1,85 @@
+"""The first screen: what may be believed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayesseg._types import PARTS
+from bayesseg.report.blocks import Context, Fact, Facts, Judgement, Judgements, Section, Text
+
+
+def section(context: Context) -> Section:
+    """Per part two verdicts, of the computation and of the forecast, with reasons and next step."""
+    words, manifest = context.words, context.posterior.manifest
+    overall = manifest["verdict"]
+    parts = [part for part in PARTS if part in manifest["verdicts"]]
+    blocks: list[Any] = []
+    if overall == "failed":
+        blocks.append(Text((words("verdict.untrusted"),), tone="warn"))
+    blocks.append(Judgements(tuple(_judgement(context, p, manifest["verdicts"][p]) for p in parts)))
+    step = "clients" if overall == "passed" and "purchase" not in parts else overall
+    blocks.append(Text((words(f"verdict.next.{step}"),), tone="note"))
+    facts = _facts(context)
+    if facts:
+        blocks.append(Facts(facts))
+    return Section(
+        "verdict",
+        words(f"verdict.title.{overall}"),
+        words(f"verdict.lead.{overall}"),
+        tuple(blocks),
+        {"verdict": overall, "verdicts": manifest["verdicts"]},
+    )
+
+
+def _judgement(context: Context, part: str, verdict: Mapping[str, Any]) -> Judgement:
+    words = context.words
+    computation, forecast = verdict["computation"], verdict["forecast"]
+    tone = "failed" if computation == "failed" else "caution" if verdict["reasons"] else "passed"
+    return Judgement(
+        title=words(f"parts.{part}"),
+        tone=tone,
+        computation=words(f"verdict.computation.{computation}"),
+        forecast=_forecast(context, part, forecast) if part != "segments" else "",
+        reasons=tuple(reason.removeprefix(f"{part}: ") for reason in verdict["reasons"]),
+    )
+
+
+def _forecast(context: Context, part: str, verdict: str) -> str:
+    """By how much the totals of all backtests together were missed, and which way."""
+    words = context.words
+    own = [b for b in context.posterior.summary.get("backtests", ()) if b.get("part") == part]
+    if verdict == "not-assessed" or not own:
+        return words("verdict.forecast.not-assessed")
+    bias = sum(b["mean"] for b in own) / max(sum(b["actual"] for b in own), 1e-12) - 1
+    return words.plural(
+        f"verdict.forecast.{verdict}",
+        len(own),
+        bias=words.percent(abs(bias)),
+        missed=words.count(sum(not b["lo"] <= b["actual"] <= b["hi"] for b in own)),
+        way=words(f"verdict.way.{'low' if bias < 0 else 'high'}"),
+    )
+
+
+def _facts(context: Context) -> tuple[Fact, ...]:
+    words, document = context.words, context.document
+    totals, settings = document.get("totals", {}), document.get("settings", {})
+    facts = [Fact(words("facts.customers"), words.count(document["customers"]))]
+    for name, kind in (
+        ("expected_purchases", "number"),
+        ("clv", "money"),
+        ("value_at_risk", "money"),
+    ):
+        if totals.get(name):
+            facts.append(
+                Fact(
+                    words(f"facts.{name}.{'revenue' if settings.get('margin') == 1 else 'margin'}"),
+                    *words.halves(totals[name], kind),
+                    words(
+                        f"facts.{name}.note",
+                        h=settings.get("horizon_days"),
+                        H=settings.get("value_horizon_days"),
+                    ),
+                )
+            )
+    return tuple(facts)

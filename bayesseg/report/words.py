@@ -1,0 +1,142 @@
+"""Words and numbers of one language: every sentence of the page comes from ``locale/``."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Sentences by dotted key, and the way this language writes numbers.
+
+    ``currency`` follows every amount of money; an empty one adds nothing.
+    """
+
+    texts: Mapping[str, str]
+    currency: str = ""
+
+    def __call__(self, key: str, **values: Any) -> str:
+        """The sentence at ``key`` with its blanks filled; a missing key is a bug."""
+        return self.texts[key].format(**values)
+
+    def has(self, key: str) -> bool:
+        """Whether this language has a sentence at ``key``."""
+        return key in self.texts
+
+    def plural(self, key: str, n: int, **values: Any) -> str:
+        """The sentence at ``key.one`` or ``key.many``."""
+        return self(f"{key}.{'one' if n == 1 else 'many'}", n=self.count(n), **values)
+
+    def fixed(self, value: float, decimals: int) -> str:
+        """A number with that many decimals in this language's marks."""
+        text = f"{value:,.{decimals}f}"
+        if float(text.replace(",", "")) == 0:
+            text = text.lstrip("-")
+        marks = {",": self.texts["marks.thousands"], ".": self.texts["marks.decimal"], "-": "−"}
+        return "".join(marks.get(letter, letter) for letter in text)
+
+    def count(self, value: Any) -> str:
+        """A whole number."""
+        return self._or_nothing(value, lambda v: self.fixed(v, 0))
+
+    def number(self, value: Any) -> str:
+        """A number to three digits, more where the whole part has more."""
+        return self._or_nothing(value, lambda v: self.fixed(v, _decimals(v)))
+
+    def digits(self, value: Any, significant: int = 4) -> str:
+        """A parameter to ``significant`` digits."""
+        return self._or_nothing(value, lambda v: self.fixed(v, _decimals(v, significant)))
+
+    def plain(self, value: Any) -> str:
+        """A number to four digits without trailing zeros: a limit, a tick."""
+
+        def write(v: float) -> str:
+            decimals = _decimals(v, 4)
+            while decimals and round(v, decimals) == round(v, decimals - 1):
+                decimals -= 1
+            return self.fixed(v, decimals)
+
+        return self._or_nothing(value, write)
+
+    def percent(self, value: Any) -> str:
+        """A share of one as a percentage; one decimal near 0 and 1, where it matters."""
+
+        def write(share: float) -> str:
+            if 0 < share < 0.0005:
+                return "<" + self("marks.percent", v=self.fixed(0.1, 1))
+            edge = 0 < share < 0.01 or 0.99 < share < 0.9995
+            return self("marks.percent", v=self.fixed(100 * share, 1 if edge else 0))
+
+        return self._or_nothing(value, write)
+
+    def money(self, value: Any, beside: float | None = None) -> str:
+        """An amount; whole from 100 on, or where the largest amount ``beside`` it is."""
+
+        def write(v: float) -> str:
+            return self._coin(self.fixed(v, 0 if max(abs(v), beside or 0.0) >= 100 else 2))
+
+        return self._or_nothing(value, write)
+
+    def interval(self, of: Mapping[str, Any] | None, kind: str = "number") -> str:
+        """``{"mean", "lo", "hi"}`` as "12 (9–15)", no finer than its width deserves."""
+        mean, span = self.halves(of, kind)
+        return f"{mean} ({span})" if span else mean
+
+    def halves(self, of: Mapping[str, Any] | None, kind: str = "number") -> tuple[str, str]:
+        """The mean and the span of an interval apart: "12", "9–15"; the span may be empty."""
+        if of is None or any(_missing(of.get(key)) for key in ("mean", "lo", "hi")):
+            return NOTHING, ""
+        scale = 100.0 if kind == "percent" else 1.0
+        numbers = [scale * float(of[key]) for key in ("mean", "lo", "hi")]
+        places = _places(numbers[2] - numbers[1], numbers[0])
+        mean, lo, hi = (self.fixed(number, places) for number in numbers)
+        if kind == "percent":
+            mean, hi = self("marks.percent", v=mean), self("marks.percent", v=hi)
+        if kind == "money":
+            mean = self._coin(mean)
+        return mean, self("marks.span", lo=lo, hi=hi)
+
+    def _coin(self, text: str) -> str:
+        return f"{text}\u00a0{self.currency}" if self.currency else text
+
+    def _or_nothing(self, value: Any, write: Any) -> str:
+        return NOTHING if _missing(value) else str(write(float(value)))
+
+
+def _missing(value: Any) -> bool:
+    return value is None or not math.isfinite(float(value))
+
+
+def _decimals(value: float, significant: int = 3) -> int:
+    if value == 0:
+        return 0
+    return min(max(0, significant - 1 - math.floor(math.log10(abs(value)))), 6)
+
+
+def _places(width: float, value: float) -> int:
+    """Decimals at which an interval of that width shows its first digit; never over three digits."""
+    most = _decimals(value)
+    return most if width <= 0 else min(max(0, math.ceil(-math.log10(width / 4))), most)
+
+
+def load_words(language: str, currency: str | None = None) -> Words:
+    """Read ``locale/LANGUAGE.toml``."""
+    text = (files("bayesseg.report") / "locale" / f"{language}.toml").read_text(encoding="utf-8")
+    return Words(_flat(tomllib.loads(text)), currency or "")
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = " ".join(str(value).split())
+    return found

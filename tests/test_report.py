@@ -1,0 +1,359 @@
+"""The report: one safe, readable, self-contained page, and the same numbers as JSON."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import report_case
+
+import bayesseg.report
+from bayesseg.report import build
+from bayesseg.report.figures import dots
+from bayesseg.report.words import load_words
+from bayesseg.scoring import Settings, score
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "[/x]", "\"&'"]
+SETTINGS = Settings(draws=60)
+
+
+class Outline(HTMLParser):
+    """What a page is made of: tags with attributes, headings, the words of each id'd section."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.headings, self.words, self._skip = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._skip = tag in ("style", "script")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_endtag(self, tag):
+        self._skip = False
+
+    def handle_data(self, data):
+        if not self._skip:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def customers(cdnow_sample):
+    """Three hundred customers of CDNOW; four at risk have ids that attack the page."""
+    every = report_case.customers(cdnow_sample)
+    some = every.take(np.sort(np.argsort(-every.x, kind="stable")[:300]))
+    ids = some.ids.copy()
+    ids[np.argsort(np.where(some.t_end - some.t_x < 30, -some.repeat_spend, 0))[:4]] = HOSTILE
+    return replace(some, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def run(customers):
+    posterior = report_case.posterior(customers)
+    return posterior, score(posterior, customers, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    posterior, scores = run
+    return build(posterior, scores.table, scores.document)
+
+
+@pytest.fixture(scope="module")
+def other(run):
+    """The same run, failed, in euros and without ids."""
+    posterior = report_case.failed(run[0])
+    posterior = replace(posterior, manifest=posterior.manifest | {"currency": "EUR"})
+    return build(posterior, run[1].table, run[1].document, include_ids=False)
+
+
+@pytest.fixture(scope="module")
+def outline(page):
+    return Outline(page.html)
+
+
+@pytest.fixture(scope="module")
+def clients():
+    data = report_case.clients()
+    posterior = report_case.posterior(data, "segments")
+    return posterior, score(posterior, data, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def clients_page(clients):
+    posterior, scores = clients
+    return build(posterior, scores.table, scores.document)
+
+
+def test_the_page_is_one_small_file_that_asks_for_nothing(page, outline):
+    for tag, attributes in outline.tags:
+        for name in ("src", "href", "data", "action", "srcset"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:image/svg+xml;base64,")), (tag, name, value[:60])
+    assert "http" not in outline.text
+    assert "@import" not in page.html
+    assert "url(" not in page.html
+    assert len(page.html) < 3_000_000
+
+
+def test_pictures_ask_for_nothing_either(page):
+    for code in re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page.html):
+        svg = base64.b64decode(code).decode()
+        assert not re.search(r'(href|src)="(?!#)', svg)
+        assert "<script" not in svg
+
+
+def test_the_policy_allows_exactly_the_style_and_the_script_on_the_page(page, outline):
+    policy = next(a["content"] for t, a in outline.tags if a.get("http-equiv"))
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page.html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{rule} 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert not any("style" in attributes for _, attributes in outline.tags)
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+
+
+def test_hostile_ids_stay_text(page, outline):
+    for one in HOSTILE:
+        assert one in outline.text
+        assert html.escape(one, quote=False) in page.html.replace("&#34;", '"').replace(
+            "&#39;", "'"
+        )
+    assert sum(tag == "script" for tag, _ in outline.tags) == 1
+    assert not any("onerror" in attributes for _, attributes in outline.tags)
+
+
+def test_headings_go_down_one_step_at_a_time(outline, clients_page):
+    for headings in (outline.headings, Outline(clients_page.html).headings):
+        assert headings[0] == 1
+        assert headings.count(1) == 1
+        steps = [after - before for before, after in pairwise(headings)]
+        assert max(steps) == 1
+
+
+def test_the_verdict_comes_first_and_tells_computation_from_forecast(page, outline, run):
+    posterior, _ = run
+    first = next(a["id"] for t, a in outline.tags if t == "section")
+    assert first == "verdict"
+    assert posterior.manifest["verdict"] == "caution"
+    assert "These numbers may be used, with care" in outline.text
+    assert "Computed correctly. In 2 backtests forecasts ran 13% low overall" in outline.text
+    assert "2 of 2 totals fell outside their intervals" in outline.text
+    reason = posterior.manifest["verdicts"]["purchase"]["reasons"][0].removeprefix("purchase: ")
+    assert reason in outline.text
+
+
+def test_a_failed_run_says_so_before_anything_else(other):
+    text = Outline(other.html).text
+    assert "Do not use these numbers yet" in text
+    assert text.index("UNTRUSTED RUN") < text.index("Purchases and churn")
+    assert "Computation failed." in text
+    assert "draws are incomplete (not finite: p)" in text
+    rows = other.data["sections"]["sampling"]["diagnostics"]["spend"]
+    assert {row["name"]: row["r_hat"] is None for row in rows} == {
+        "p": True,
+        "q": False,
+        "scale": False,
+        "v": True,
+    }
+
+
+def test_every_number_of_a_segment_card_is_in_the_scores(page, outline, run):
+    words = load_words("en")
+    for one in run[1].document["segments"]:
+        for name, kind in (("p_churn", "percent"), ("clv", "money"), ("value_at_risk", "money")):
+            assert words.interval(one[name], kind) in outline.text
+    assert page.data["sections"]["segments"]["segments"] == run[1].document["segments"]
+
+
+def test_the_table_of_customers_is_the_save_list(page, run):
+    table = run[1].table.set_index("customer_id")
+    listed = page.data["sections"]["customers"]["listed"]
+    values = [row["value"] for row in listed]
+    assert values == sorted(values, reverse=True)
+    assert values == [table.loc[row["customer_id"], "value_at_risk"] for row in listed]
+    assert len({row["customer_id"] for row in listed}) == len(listed)
+
+
+def test_ids_can_be_left_out_of_page_and_data(other):
+    text = Outline(other.html).text
+    assert not any(one in text for one in HOSTILE[:3])
+    assert not any("customer_id" in row for row in other.data["sections"]["customers"]["listed"])
+    assert "without customer ids" in text
+
+
+def test_maximum_likelihood_stands_beside_the_posterior(outline, page):
+    assert "6.250" in outline.text
+    assert "−9,582.136" in outline.text
+    assert page.data["sections"]["baseline"]["spend"]["maximum_likelihood"]["q"] == 3.7442
+
+
+def test_rows_in_are_rows_used_and_rows_left_out(page):
+    rows = page.data["sections"]["data"]["accounting"]["rows"]
+    assert rows["in"] == rows["used"] + sum(rows["excluded"].values())
+
+
+def test_diagnostics_are_those_of_arviz(page, run):
+    import arviz_base
+    import arviz_stats
+
+    values = run[0].parts["spend"].values["q"]
+    (row,) = (
+        r for r in page.data["sections"]["sampling"]["diagnostics"]["spend"] if r["name"] == "q"
+    )
+    tree = arviz_base.from_dict({"posterior": {"q": values}})
+    assert row["r_hat"] == pytest.approx(float(arviz_stats.rhat(tree)["q"]), rel=1e-12)
+    assert row["ess_bulk"] == pytest.approx(float(arviz_stats.ess(tree)["q"]), rel=1e-12)
+    assert row["mean"] == pytest.approx(values.mean(), rel=1e-12)
+
+
+def test_vector_parameters_are_called_by_segment_and_feature(page, run):
+    names = {row["name"] for row in page.data["sections"]["sampling"]["diagnostics"]["segments"]}
+    numbers = run[0].features.numbers
+    first, binary = run[0].features.names[0], run[0].features.names[numbers]
+    assert {f"mean[S1, {first}]", f"binary[S4, {binary}]", "weights[S2]"} <= names
+
+
+def test_every_gate_is_on_the_page_with_its_verdict(page, outline, run):
+    gates = run[0].manifest["gates"]
+    assert page.data["sections"]["sampling"]["gates"] == json.loads(json.dumps(gates))
+    assert f"{sum(g['passed'] for g in gates)} of {len(gates)} gates passed" in outline.text
+    for gate in gates:
+        assert gate["name"].replace("_", " ") in outline.text
+
+
+def test_every_picture_has_words_and_every_business_figure_its_numbers(outline, page):
+    images = [a for t, a in outline.tags if t == "img"]
+    assert len(images) >= 10
+    assert all(len(a["alt"]) > 20 for a in images)
+    business = page.html.count("The numbers behind this figure")
+    assert business >= 7
+
+
+def test_a_model_without_purchases_drops_their_sections(clients_page):
+    assert set(clients_page.data["sections"]) == {
+        *("verdict", "segments", "data", "sampling", "model", "limits", "reproduce")
+    }
+    text = Outline(clients_page.html).text
+    assert "P(alive)" not in text
+    assert "None" not in text
+
+
+def test_a_model_without_segments_drops_their_section(customers):
+    posterior = report_case.posterior(customers, "bgnbd")
+    scores = score(posterior, customers, SETTINGS)
+    page = build(posterior, scores.table, scores.document)
+    assert "segments" not in page.data["sections"]
+    assert "Segments" not in Outline(page.html).text
+    assert "P(alive) is 1 for one-time buyers" in page.html
+
+
+def test_money_carries_a_currency_only_where_there_is_one(outline, other, run):
+    total = run[1].document["totals"]["clv"]["mean"]
+    assert f"{total:,.0f} EUR" in Outline(other.html).text
+    assert f"{total:,.0f} (" in outline.text
+    assert "EUR" not in outline.text
+
+
+def test_the_data_are_plain_json(page):
+    assert json.loads(json.dumps(page.data, allow_nan=False)) == page.data
+    assert page.data["schema_version"] == 1
+
+
+def test_the_same_run_gives_the_same_bytes(clients, clients_page):
+    posterior, scores = clients
+    assert build(posterior, scores.table, scores.document).html == clients_page.html
+
+
+@pytest.mark.parametrize(
+    ("of", "kind", "expected"),
+    [
+        ({"mean": 12.2, "lo": 9.1, "hi": 15.4}, "number", "12 (9–15)"),
+        ({"mean": 0.3213, "lo": 0.3011, "hi": 0.3492}, "percent", "32% (30–35%)"),
+        ({"mean": 62336.1, "lo": 59806.0, "hi": 65205.0}, "money", "62,336 (59,806–65,205)"),
+        ({"mean": 200.0, "lo": 200.0, "hi": 200.001}, "number", "200 (200–200)"),
+        ({"mean": 0.004, "lo": 0.001, "hi": 0.009}, "number", "0.004 (0.001–0.009)"),
+        ({"mean": -0.4, "lo": -1.2, "hi": 0.4}, "number", "−0.4 (−1.2–0.4)"),
+        ({"mean": None, "lo": None, "hi": None}, "money", "–"),
+    ],
+)
+def test_intervals_are_written_no_finer_than_they_are(of, kind, expected):
+    assert load_words("en").interval(of, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0, "0%"), (0.0002, "<0.1%"), (0.004, "0.4%"), (0.5, "50%"), (0.996, "99.6%"), (1, "100%")],
+)
+def test_shares_near_the_ends_keep_a_decimal(share, expected):
+    assert load_words("en").percent(share) == expected
+
+
+def test_words_are_used_and_words_that_are_used_exist():
+    """Every dotted key in the sections is in the language file (keys built at run time aside)."""
+    folder = Path(bayesseg.report.__file__).parent
+    texts = load_words("en").texts
+    used = set()
+    for path in [
+        *folder.glob("*.py"),
+        *folder.glob("sections/*.py"),
+        *folder.glob("templates/*.j2"),
+    ]:
+        found = re.findall(r'words\(\s*["\']([a-z_.]+)["\']', path.read_text("utf-8"))
+        used |= set(found)
+    assert used - set(texts) == set()
+    assert tomllib.loads((folder / "locale/en.toml").read_text("utf-8"))["page"]["lang"] == "en"
+
+
+def test_figures_follow_the_readers_colour_scheme_and_bear_no_date():
+    one = {"mean": 1.0, "lo": 0.5, "hi": 1.5}
+    panels = [("Value", [one, one], str)]
+    svg = base64.b64decode(dots(panels, ["a", "b"]).partition(",")[2]).decode()
+    assert "prefers-color-scheme:dark" in svg
+    assert "#3a4149" not in svg.partition("</style>")[2]
+    assert "<dc:date>" not in svg
+    assert dots(panels, ["a", "b"]) == dots(panels, ["a", "b"])
+
+
+def test_a_browser_shows_it_without_complaint(page, tmp_path):
+    """Debian's chromium: the script runs under the policy and the filter counts the rows."""
+    browser = shutil.which("chromium")
+    if not browser:
+        pytest.skip("chromium is not installed")
+    (tmp_path / "report.html").write_text(page.html, encoding="utf-8")
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    quiet += " --disable-background-networking --disable-component-update --enable-logging=stderr"
+    done = subprocess.run(
+        [
+            browser,
+            *quiet.split(),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=2000",
+            "--dump-dom",
+            (tmp_path / "report.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    shown = len(page.data["sections"]["customers"]["listed"])
+    assert f"{shown} of {shown} rows" in done.stdout
