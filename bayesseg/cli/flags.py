@@ -1,0 +1,166 @@
+"""Flags that several verbs share, as records: one field a flag, in one place. L10."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from bayesseg.spans import days
+
+if TYPE_CHECKING:
+    from bayesseg.ingest import Options
+    from bayesseg.scoring import Settings
+
+SEED = 1
+
+
+def day(text: str) -> dt.date:
+    """A day written YYYY-MM-DD."""
+    try:
+        return dt.date.fromisoformat(str(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write YYYY-MM-DD") from None
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise typer.BadParameter("must be positive")
+    return value
+
+
+Data = Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")]
+Run = Annotated[Path, typer.Argument(help="Run directory written by fit.", metavar="RUN")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFlags:
+    """How to read the purchase log; what is not given is inferred and shown."""
+
+    customer_id: Annotated[str | None, typer.Option(help="Column of the customer id.")] = None
+    date: Annotated[str | None, typer.Option(help="Column of the purchase date.")] = None
+    amount: Annotated[
+        str | None,
+        typer.Option(help='Column of the amount, or an expression such as "Quantity * UnitPrice".'),
+    ] = None
+    order_id: Annotated[
+        str | None, typer.Option(help="Column of the order id: refunds are netted within an order.")
+    ] = None
+    extract: Annotated[
+        str | None,
+        typer.Option(help="Column naming overlapping extracts: each order is kept from one only."),
+    ] = None
+    drop_missing_id: Annotated[
+        bool, typer.Option("--drop-missing-id", help="Leave out any number of rows without an id.")
+    ] = False
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe", help="Keep one of several exactly equal rows.")
+    ] = False
+    refunds: Annotated[
+        str | None, typer.Option(help="net (default), drop or refuse negative amounts.")
+    ] = None
+    max_bad: Annotated[
+        float | None,
+        typer.Option(help="Refuse above this share of unusable rows (default 0.01).", min=0, max=1),
+    ] = None
+    encoding: Annotated[str | None, typer.Option(help="utf-8, cp1252, ...")] = None
+    delimiter: Annotated[str | None, typer.Option(help="Field delimiter.")] = None
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark, . or ,")] = None
+    date_format: Annotated[str | None, typer.Option(help="strptime format, such as %d/%m/%Y.")] = (
+        None
+    )
+    as_of: Annotated[
+        dt.date | None,
+        typer.Option(
+            parser=day, metavar="DAY", help="Last day observed (default: the last day in DATA)."
+        ),
+    ] = None
+
+    def options(self) -> Options:
+        """The same as ingest's ``Options``; a flag that was not given keeps its default there."""
+        from bayesseg.ingest import Options
+
+        names = {f.name for f in fields(Options)}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
+        return Options(**{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class FitFlags:
+    """What to fit."""
+
+    model: Annotated[
+        str, typer.Option(help="Name of a model (retail, bgnbd, segments) or a TOML file.")
+    ] = "retail"
+    attributes: Annotated[
+        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFlags:
+    """What to forecast. Every value used is printed and stored beside the scores."""
+
+    horizon: Annotated[
+        str, typer.Option(metavar="SPAN", help="For churn and purchases: 90d, 12w, 3m, 1y.")
+    ] = "90d"
+    value_horizon: Annotated[str, typer.Option(metavar="SPAN", help="For money.")] = "365d"
+    margin: Annotated[
+        float, typer.Option(callback=_positive, help="Profit per unit of revenue; 1 is revenue.")
+    ] = 1.0
+    annual_discount: Annotated[
+        float, typer.Option(min=0, help="Yearly discount rate of future money.")
+    ] = 0.10
+    draws: Annotated[int, typer.Option(min=2, help="Posterior draws used.")] = 400
+    chunk: Annotated[int, typer.Option(min=1, help="Customers at a time: memory, not results.")] = (
+        2000
+    )
+    no_predictive: Annotated[
+        bool,
+        typer.Option("--no-predictive", help="Skip the predictive interval of value: faster."),
+    ] = False
+
+    def __post_init__(self) -> None:
+        for span in (self.horizon, self.value_horizon):
+            days(span)
+
+    def settings(self) -> Settings:
+        """The same as ``score.Settings``."""
+        from bayesseg.scoring import Settings
+
+        return Settings(
+            horizon_days=days(self.horizon),
+            value_horizon_days=days(self.value_horizon),
+            margin=self.margin,
+            annual_discount=self.annual_discount,
+            draws=self.draws,
+            chunk=self.chunk,
+            predictive=not self.no_predictive,
+        )
+
+
+def argv(*records: Any) -> list[str]:
+    """The flags that differ from their defaults, as one would type them."""
+    words: list[str] = []
+    for record in records:
+        hints = get_type_hints(type(record), include_extras=True)
+        for f in fields(record):
+            value = getattr(record, f.name)
+            if not f.init or value is None or value == f.default:
+                continue
+            option = get_args(hints[f.name])[1]
+            name = option.default if isinstance(option.default, str) else None
+            name = name or f"--{f.name.replace('_', '-')}"
+            words += [name] if value is True else [name, str(value)]
+    return words
+
+
+def command_line(*words: Any) -> str:
+    """``bayesseg ...`` quoted for a shell."""
+    return shlex.join(["bayesseg", *(str(word) for word in words)])

@@ -1,0 +1,172 @@
+"""Score tables as files: Parquet with units, CSV that no spreadsheet executes, NDJSON. L10."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesseg._files import refuse_existing, write_bytes, write_text
+from bayesseg.errors import ArtefactBad, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("parquet", "csv", "ndjson")
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def format_of(target: str, given: str | None) -> str:
+    """The format asked for, else that of the extension; CSV on stdout."""
+    name = given or ("csv" if target == "-" else Path(target).suffix.removeprefix("."))
+    if name not in FORMATS:
+        raise UsageError(
+            f"cannot tell the format of {target}", fix=f"--format is one of {', '.join(FORMATS)}"
+        )
+    return name
+
+
+def encoded(
+    table: pd.DataFrame, kind: str, units: Mapping[str, str] | None = None, *, raw: bool = False
+) -> bytes:
+    """The bytes of ``table``; ``raw`` leaves out the guard of CSV cells."""
+    if kind == "parquet":
+        return _parquet(table, units or {})
+    if kind == "ndjson":
+        plain = table.assign(**{name: _days(table[name]) for name in table if name == "as_of"})
+        return plain.to_json(orient="records", lines=True, date_format="iso").encode()
+    return _plain(table, raw=raw).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if "scored_at" in table:
+        table = table.assign(scored_at=table["scored_at"].dt.tz_convert(None))
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    types = {"as_of": pa.date32(), "scored_at": pa.timestamp("s", tz="UTC")}
+    fields = [
+        pa.field(f.name, types.get(f.name, f.type), metadata={"unit": units.get(f.name, "")})
+        for f in arrow.schema
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(arrow.cast(pa.schema(fields)), buffer, write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:
+    """Lists joined, days as days, and text that a spreadsheet could take for a formula guarded."""
+    columns: dict[str, Any] = {}
+    for name in table:
+        column = table[name]
+        if name == "flags":
+            column = column.map(";".join)
+        elif name == "as_of":
+            column = _days(column)
+        elif name == "scored_at":
+            column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if not raw and (column.dtype == object or str(column.dtype) == "str"):
+            text = column.astype("str")
+            column = column.where(~text.str.startswith(_DANGEROUS), "'" + text)
+        columns[str(name)] = column
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _days(column: pd.Series) -> pd.Series:
+    return column.astype("datetime64[s]").dt.strftime("%Y-%m-%d")
+
+
+def emit(content: bytes, target: str, *, force: bool) -> Path | None:
+    """Write ``content`` at ``target`` atomically, or on stdout for ``-``."""
+    if target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return None
+    path = Path(target)
+    refuse_existing(path, force=force)
+    write_bytes(path, content)
+    return path
+
+
+def untrusted(path: str) -> str:
+    """``scores.parquet`` as ``scores.untrusted.parquet``; ``-`` stays."""
+    name = Path(path)
+    return path if path == "-" else str(name.with_name(f"{name.stem}.untrusted{name.suffix}"))
+
+
+def sidecar(path: Path) -> Path:
+    """The JSON document beside a score file."""
+    return path.with_suffix(".json")
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document, numbers that do not exist as null."""
+    write_text(path, json.dumps(document, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read a score table back; ids stay text as they were."""
+    import pandas as pd
+
+    kind = format_of(str(path), None)
+    table: pd.DataFrame
+    try:
+        if kind == "parquet":
+            import pyarrow.parquet as pq
+
+            table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+        elif kind == "csv":
+            table = pd.read_csv(
+                path,
+                dtype={"customer_id": "str"},
+                keep_default_na=False,
+                na_values={name: [""] for name in _numeric(path)},
+            )
+            table["customer_id"] = table["customer_id"].map(_unguarded)
+            if "flags" in table:
+                table["flags"] = table["flags"].map(lambda text: text.split(";") if text else [])
+        else:
+            table = pd.read_json(path, lines=True, dtype={"customer_id": str})
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtefactBad(
+            f"{path} cannot be read as scores ({error})", fix="score again"
+        ) from error
+    if "customer_id" not in table or "model_id" not in table:
+        raise ArtefactBad(
+            f"{path} is not a score table: it has no customer_id and model_id",
+            fix="give a file written by bayesseg score",
+        )
+    return table
+
+
+def _numeric(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as handle:
+        names = handle.readline().strip().split(",")
+    text = ("customer_id", "segment", "segment_name", "runner_up", "flags", "model_id", "verdict")
+    return [name for name in names if name not in text]
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in _DANGEROUS else text
+
+
+def read_document(scores: Path) -> dict[str, Any]:
+    """The document beside a score file; without it there are no segment totals."""
+    path = sidecar(scores)
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtefactBad(
+            f"{path} cannot be read ({error})",
+            fix="it is written beside the scores by bayesseg score: score again",
+        ) from error
+    if not isinstance(document, dict) or "model_id" not in document:
+        raise ArtefactBad(f"{path} is not the document of a score file", fix="score again")
+    return document

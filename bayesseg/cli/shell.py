@@ -1,0 +1,180 @@
+"""What every verb shares: streams, ``--json``, errors and exit codes. L10.
+
+A verb is a function whose parameters are plain flags or records of flags; it returns an ``Outcome``
+and raises ``BayessegError``. Data go to stdout, everything said goes to stderr.
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Annotated, Any
+
+import typer
+
+from bayesseg.errors import BayessegError, ResourcesMissing
+
+SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
+"""Exit code and word of each signal that stops a call."""
+_received: list[int] = []
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """How one call talks: ``--json`` turns stdout into one document, ``--debug`` shows tracebacks."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = (
+        False
+    )
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    warnings: list[str] = field(default_factory=list, init=False)
+
+    def show(self, text: str = "") -> None:
+        """Print data for people on stdout; silent under ``--json``."""
+        if not self.as_json:
+            print(printable(text))
+
+    def say(self, text: str = "") -> None:
+        """Print progress or a remark on stderr."""
+        print(printable(text), file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Say a warning and keep it for the JSON document."""
+        self.warnings.append(text)
+        self.say(f"warning: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verb did: a JSON-able document, and an error where the work is kept but not trusted."""
+
+    document: Mapping[str, Any]
+    error: BayessegError | None = None
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, so that no id can drive the terminal."""
+    return "".join(
+        c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def verb(function: Callable[..., Outcome | None]) -> Callable[..., None]:
+    """Make a Typer command of ``function``: flatten its records of flags, map errors to exit codes."""
+    signature = inspect.signature(function, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    records: dict[str, tuple[Callable[..., Any], list[str]]] = {}
+    for parameter in signature.parameters.values():
+        record: Callable[..., Any] = parameter.annotation
+        if is_dataclass(record):
+            fields = inspect.signature(record, eval_str=True).parameters
+            records[parameter.name] = (record, list(fields))
+            parameters.extend(fields.values())
+        else:
+            parameters.append(parameter)
+
+    def command(**flags: Any) -> None:
+        def make() -> Outcome | None:
+            given = {
+                name: record(**{key: flags.pop(key) for key in keys})
+                for name, (record, keys) in records.items()
+                if record is not Shell
+            }
+            return function(**flags, **given, shell=shell)
+
+        shell = Shell(as_json=flags.pop("as_json"), debug=flags.pop("debug"))
+        _call(make, shell)
+
+    command.__name__ = function.__name__
+    # \b keeps the help from wrapping a command that people copy
+    command.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("Example:", "\b\nExample:")
+    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters],
+        return_annotation=None,
+    )
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
+    try:
+        outcome = work() or Outcome({})
+        sys.stdout.flush()
+    except BayessegError as error:
+        if shell.debug:
+            raise
+        outcome = Outcome({}, error)
+    except KeyboardInterrupt:
+        raise _stopped(shell) from None
+    except (typer.Exit, typer.BadParameter, BrokenPipeError):
+        raise
+    except MemoryError:
+        outcome = Outcome(
+            {},
+            ResourcesMissing("out of memory", fix="close other programs or give a smaller --chunk"),
+        )
+    except Exception as error:
+        if _received:  # native code may turn an interrupt into an error of its own
+            raise _stopped(shell) from None
+        if shell.debug:
+            raise
+        outcome = Outcome(
+            {},
+            BayessegError(
+                f"internal error: {type(error).__name__}: {error}",
+                fix="this is a bug; run again with --debug and report the traceback",
+            ),
+        )
+    _finish(outcome, shell)
+
+
+def listen() -> None:
+    """Stop at once and tidily on Ctrl-C and SIGTERM; a second one stops the hard way."""
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    if _received:
+        os._exit(SIGNALS[signal.Signals(number)][0])
+    _received.append(number)
+    raise KeyboardInterrupt
+
+
+def leave() -> None:
+    """After a signal: clean up and go, without waiting for a fork server that is still importing."""
+    if _received:
+        atexit._run_exitfuncs()
+        os._exit(SIGNALS[signal.Signals(_received[0])][0])
+
+
+def _stopped(shell: Shell) -> typer.Exit:
+    code, word = SIGNALS[signal.Signals(_received[0] if _received else signal.SIGINT)]
+    shell.say(f"{word}: what is not finished was not written")
+    return typer.Exit(code)
+
+
+def _finish(outcome: Outcome, shell: Shell) -> None:
+    error = outcome.error
+    code = 0 if error is None else error.exit_code
+    if shell.as_json:
+        head = {"schema_version": SCHEMA_VERSION, "exit_code": code, "warnings": shell.warnings}
+        tail = {} if error is None else {"error": described(error)}
+        print(json.dumps({**head, **outcome.document, **tail}, indent=1, default=str))
+    elif error is not None:
+        shell.say(f"error: {error}")
+    if code:
+        raise typer.Exit(code)
+
+
+def described(error: BayessegError) -> dict[str, Any]:
+    """An error as programs read it."""
+    details = {"details": error.details} if error.details else {}
+    return {"code": error.code, "message": error.message, "fix": error.fix, **details}

@@ -1,0 +1,31 @@
+"""The verbs, in the order in which ``bayesseg --help`` lists them: one module each. L10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bayesseg.cli.shell import Outcome
+from bayesseg.cli.verbs.check import check
+from bayesseg.cli.verbs.doctor import doctor
+from bayesseg.cli.verbs.fit import fit
+from bayesseg.cli.verbs.inspect import inspect
+from bayesseg.cli.verbs.prioritise import prioritise
+from bayesseg.cli.verbs.report import report
+from bayesseg.cli.verbs.run import demo, run
+from bayesseg.cli.verbs.score import score
+from bayesseg.cli.verbs.segments import segments
+from bayesseg.cli.verbs.verify import verify
+
+VERBS: Mapping[str, Callable[..., Outcome]] = {
+    "run": run,
+    "demo": demo,
+    "check": check,
+    "fit": fit,
+    "score": score,
+    "segments": segments,
+    "report": report,
+    "prioritise": prioritise,
+    "inspect": inspect,
+    "verify": verify,
+    "doctor": doctor,
+}

@@ -1,0 +1,42 @@
+"""``bayesseg segments``: the profile of each segment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesseg.cli import scorefile, steps
+from bayesseg.cli.flags import Run
+from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.text import profile_table, segment_table
+from bayesseg.errors import UsageError
+
+Scores = Annotated[Path, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")]
+
+
+def segments(run: Run, scores: Scores, shell: Shell) -> Outcome:
+    """Show each segment: size, churn, value, features.
+
+    Every customer counts in every segment, by the probability of belonging to it. Intervals hold 90 %.
+
+    Example: bayesseg segments runs/june scores.parquet
+    """
+    from bayesseg.naming import action
+    from bayesseg.posterior import load
+
+    posterior = load(run)
+    document = scorefile.read_document(scores)
+    steps.same_model(posterior, document["model_id"], scores)
+    found = document["segments"]
+    if not found:
+        raise UsageError(
+            f"{run} has no segments to show",
+            fix="fit a model with a [segments] part whose gates pass, such as retail",
+        )
+    shell.show(segment_table(found) + "\n")
+    shell.show(profile_table(found) + "\n")
+    for one in found:
+        shell.show(f"{one['id']} {one['name']}: {action(one['name'])}")
+    return Outcome({"model_id": document["model_id"], "segments": found})

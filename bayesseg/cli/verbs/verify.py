@@ -1,0 +1,23 @@
+"""``bayesseg verify``: are the files of a run whole and unchanged?"""
+
+from __future__ import annotations
+
+from bayesseg.cli.flags import Run
+from bayesseg.cli.shell import Outcome, Shell
+
+
+def verify(run: Run, shell: Shell) -> Outcome:
+    """Judge the files of a run: whole, unchanged, well-formed.
+
+    Loads no draws. (check judges data, validate forecasts.)
+
+    Example: bayesseg verify runs/june
+    """
+    from bayesseg import posterior
+
+    manifest = posterior.verify(run)
+    shell.show(
+        f"{run} is whole: {len(manifest['files'])} files as written, verdict {manifest['verdict']}"
+    )
+    keys = ("model_id", "verdict", "files")
+    return Outcome({"run": str(run), **{key: manifest[key] for key in keys}})

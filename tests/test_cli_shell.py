@@ -1,0 +1,185 @@
+"""What every verb shares: speed, streams, errors, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from bayesseg.cli import app
+from bayesseg.cli.demo import cdnow_csv
+from bayesseg.cli.shell import Outcome, Shell, printable, verb
+from bayesseg.cli.text import table
+from bayesseg.errors import ArtefactBad, InputRejected, Locked, ResourcesMissing, UsageError
+
+HEAVY = ("arviz", "lifetimes", "matplotlib", "numba", "numpy", "nutpie", "pandas", "pymc", "scipy")
+
+
+def python(*words, **options):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, **options)
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, bayesseg.cli\n"
+        "try:\n    bayesseg.cli.app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert python("-c", code).stdout.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs the processor time of a child")
+def test_help_takes_under_half_a_second():
+    """Processor time, so that a busy machine does not fail it; it hardly waits for anything."""
+
+    def seconds():
+        before = os.times()
+        assert python("-m", "bayesseg", "--help").returncode == 0
+        after = os.times()
+        return sum(after[2:4]) - sum(before[2:4])
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_version_is_that_of_the_package():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, "0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["score", "--no-such-flag"],
+        ["fit", "orders.csv"],
+        ["check", "orders.csv", "--as-of", "yesterday"],
+        ["score", "run", "orders.csv", "-o", "s.csv", "--horizon", "soon"],
+        ["score", "run", "orders.csv", "-o", "s.csv", "--margin", "0"],
+        ["score", "run", "orders.csv", "-o", "s.txt"],
+        ["score", "run", "orders.csv", "-o", "-", "--json"],
+        ["fit", "orders.csv", "-o", "run", "--model", "retial"],
+        ["check", "no-such-file.csv"],
+        ["prioritise", "no-such-file.csv", "--count", "0"],
+    ],
+)
+def test_what_makes_no_sense_exits_2(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, words).exit_code == 2
+
+
+def call(work, *flags):
+    import typer
+
+    small = typer.Typer()
+    small.command()(verb(work))
+    return CliRunner().invoke(small, list(flags))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError, 2),
+        (InputRejected, 3),
+        (ArtefactBad, 5),
+        (Locked, 8),
+        (ResourcesMissing, 9),
+    ],
+)
+def test_each_error_has_its_exit_code_and_says_what_to_do(error, code):
+    def work(shell: Shell) -> Outcome:
+        raise error("column date is empty", fix="give --date")
+
+    result = call(work)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr == "error: column date is empty\n  fix: give --date\n"
+
+
+def test_json_errors_are_one_document():
+    def work(shell: Shell) -> Outcome:
+        shell.warn("one row is odd")
+        raise InputRejected("no rows", fix="give rows", code="empty")
+
+    result = call(work, "--json")
+    assert json.loads(result.stdout) == {
+        "schema_version": 1,
+        "exit_code": 3,
+        "warnings": ["one row is odd"],
+        "error": {"code": "empty", "message": "no rows", "fix": "give rows"},
+    }
+
+
+def test_a_bug_exits_1_without_a_traceback():
+    def work(shell: Shell) -> Outcome:
+        return {}["secret"]
+
+    result = call(work)
+    assert result.exit_code == 1
+    assert "internal error: KeyError: 'secret'" in result.stderr
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.output
+    assert isinstance(call(work, "--debug").exception, KeyError)
+
+
+def test_ctrl_c_exits_130():
+    def work(shell: Shell) -> Outcome:
+        raise KeyboardInterrupt
+
+    assert call(work).exit_code == 130
+
+
+def test_memory_exhausted_exits_9():
+    def work(shell: Shell) -> Outcome:
+        raise MemoryError
+
+    assert call(work).exit_code == 9
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_sigterm_exits_143():
+    code = "import os, signal, bayesseg.cli as c; c.app = lambda: signal.pause(); c.main()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"print('up', flush=True); {code}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert child.stdout.readline() == b"up\n"
+    time.sleep(1.0)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 143
+    child.stdout.close()
+
+
+def test_no_id_can_drive_the_terminal():
+    assert printable("\x1b[31mred\x07 [bold]x[/x]\n") == "\ufffd[31mred\ufffd [bold]x[/x]\n"
+
+
+def test_tables_align_numbers_right_and_words_left():
+    assert table(("name", "value"), [("a", "1"), ("long", "-22")]) == (
+        "name  value\na         1\nlong    -22"
+    )
+    assert table(("flag", "x"), [("--date", "1"), ("--as-of", "2")]).splitlines()[1] == "--date   1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupted_fit_leaves_nothing_behind(tmp_path):
+    (tmp_path / "orders.csv").write_text(cdnow_csv())
+    with (tmp_path / "said.txt").open("w") as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "bayesseg", "fit", "orders.csv", "-o", "run"],
+            stdout=said,
+            stderr=said,
+            cwd=tmp_path,
+        )
+        lock = tmp_path / "run.lock"
+        deadline = time.monotonic() + 60
+        while not lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 130
+    assert "interrupted" in (tmp_path / "said.txt").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"orders.csv", "said.txt"}

@@ -1,0 +1,56 @@
+"""What a score takes over from the fit, and how flags are typed again."""
+
+from bayesseg.cli.flags import FitFlags, ScoreFlags, SourceFlags, argv, command_line
+from bayesseg.cli.shell import Shell
+from bayesseg.cli.steps import as_fitted
+from bayesseg.ingest import read_purchases
+
+LOG = "who;when;qty;unit;no\n" + "".join(
+    f"c{i % 5};{i % 28 + 1:02}.01.2024;2;1,50;o{i}\n" for i in range(60)
+)
+GIVEN = SourceFlags(
+    customer_id="who",
+    date="when",
+    amount="qty * unit",
+    order_id="no",
+    dedupe=True,
+    drop_missing_id=True,
+    refunds="drop",
+    max_bad=0.2,
+    date_format="%d.%m.%Y",
+    encoding="cp1252",
+)
+
+
+def test_what_was_given_at_the_fit_is_used_again(tmp_path, capsys):
+    """Through the provenance that a run stores, with nothing given at the score."""
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    with read_purchases(path, GIVEN.options()) as purchases:
+        manifest = {"accounting": purchases.provenance}
+    assert as_fitted(SourceFlags(), manifest, Shell()) == GIVEN
+    assert "--amount 'qty * unit'" in capsys.readouterr().err
+
+
+def test_what_is_given_now_wins(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    with read_purchases(path, GIVEN.options()) as purchases:
+        manifest = {"accounting": purchases.provenance}
+    now = as_fitted(SourceFlags(customer_id="client", refunds="net"), manifest, Shell())
+    assert (now.customer_id, now.refunds, now.date) == ("client", "net", "when")
+
+
+def test_guesses_are_guessed_again(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("client;date;montant\n" + "".join(f"a{i};2024-01-02;5\n" for i in range(9)))
+    with read_purchases(path) as purchases:
+        manifest = {"accounting": purchases.provenance}
+    assert as_fitted(SourceFlags(), manifest, Shell()) == SourceFlags()
+
+
+def test_flags_are_typed_again_only_where_they_differ():
+    assert argv(SourceFlags(), FitFlags(), ScoreFlags()) == []
+    words = argv(SourceFlags(amount="qty * unit", dedupe=True), ScoreFlags(horizon="12w"))
+    assert words == ["--amount", "qty * unit", "--dedupe", "--horizon", "12w"]
+    assert command_line("check", *words[:2]) == "bayesseg check --amount 'qty * unit'"
