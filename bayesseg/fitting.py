@@ -38,15 +38,16 @@ def fit(
     spec: ModelSpec,
     *,
     seed: int,
-    backtests: Iterable[Mapping[str, Any]] = (),
+    backtests: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     on_progress: OnProgress | None = None,
     processes: bool = False,
 ) -> Posterior:
     """Fit every part of ``spec``, judge it and describe the data it was fitted on.
 
     A fit whose gates fail is returned all the same, with ``manifest["verdict"] == "failed"``.
-    ``processes`` compiles and samples the parts side by side; the draws are the same bits either
-    way.
+    ``backtests`` is called for past forecasts beside what came (see ``backtest``), which become the
+    forecast verdict. ``processes`` compiles and samples the parts side by side; the draws are the
+    same bits either way.
 
     Raises:
         InputRejected: the data cannot identify the model.
@@ -57,18 +58,6 @@ def fit(
     scales = scales_of(columns) if "purchase" in spec.parts else {}
     tables = {part: _table(spec, part, columns) for part in spec.parts if part != "segments"}
     state, matrix = _features(data, spec)
-
-    def segments() -> Draws:
-        part = spec.parts["segments"]
-        return gibbs(
-            FAMILIES[part.family],
-            part,
-            matrix,
-            spec.inference,
-            _seed(seed, "segments"),
-            numbers=0 if state is None else state.numbers,
-            on_progress=on_progress,
-        )
 
     tasks = {
         part: Task(
@@ -87,7 +76,19 @@ def fit(
         parts: dict[str, Draws] = {}
         if "segments" in spec.parts:
             with _timed(seconds, "segments"):
-                parts["segments"] = segments()
+                assert state is not None
+                part = spec.parts["segments"]
+                parts["segments"] = gibbs(
+                    FAMILIES[part.family],
+                    part,
+                    matrix,
+                    spec.inference,
+                    _seed(seed, "segments"),
+                    numbers=state.numbers,
+                    on_progress=on_progress,
+                )
+        with _timed(seconds, "backtests"):
+            tests = [dict(one) for one in backtests()]
         with _timed(seconds, "maximum likelihood"):
             families = {part: spec.parts[part].family for part in tables}
             likelihood = baseline.maximum_likelihood(columns, families) if families else {}
@@ -99,7 +100,7 @@ def fit(
     facts = {
         "scales": scales,
         "spearman": _spearman(columns),
-        "backtests": [dict(one) for one in backtests],
+        "backtests": tests,
         "customers": len(data),
         "early": _early(data) if isinstance(data, Customers) else None,
     }

@@ -121,11 +121,13 @@ def fit(
     from bayesseg.posterior import save
 
     shell.say(f"fit model {spec.name}, seed {flags.seed}")
+
+    def backtests() -> tuple[dict[str, Any], ...]:
+        if loaded.purchases is None:
+            return ()
+        return backtest(loaded.purchases, spec, as_of=buyers(loaded).as_of, seed=flags.seed)
+
     with progress() as on_progress:
-        backtests: tuple[dict[str, Any], ...] = ()
-        if loaded.purchases is not None:
-            as_of = buyers(loaded).as_of
-            backtests = backtest(loaded.purchases, spec, as_of=as_of, seed=flags.seed)
         posterior = fit_model(
             loaded.customers,
             spec,
@@ -134,6 +136,8 @@ def fit(
             on_progress=on_progress,
             processes=True,
         )
+    for note in posterior.features.notes if posterior.features else ():
+        shell.say(f"features: {note}")
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     if loaded.purchases is not None:

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 
 from bayesseg._types import Family, Param, Table
 from bayesseg.errors import UsageError
-from bayesseg.inference.op import FusedLogLik
+from bayesseg.inference.op import FusedLogLik, pack
 from bayesseg.priors import Prior, Scales
 from bayesseg.spec import PartSpec
 
@@ -37,12 +37,12 @@ _PYMC: Mapping[str, tuple[str, Callable[[str, Prior, float], Any]]] = {
 }
 
 
-def prior_of(part: PartSpec, param: Param) -> Prior:
+def _prior_of(family: Family, part: PartSpec, param: Param) -> Prior:
     """The prior of ``param``, refused where missing or of another support."""
     if param.name not in part.priors:
         raise UsageError(
-            f"{part.family} needs a prior for {param.name} ({param.meaning})",
-            fix=f"add {param.name} under [{param.name}'s part].priors in the model file",
+            f"{family.title} needs a prior for {param.name} ({param.meaning})",
+            fix=f"add {param.name} under [{family.part}.priors] in the model file",
         )
     prior = part.priors[param.name]
     if prior.dist not in _PYMC or _PYMC[prior.dist][0] != param.support:
@@ -57,22 +57,23 @@ def prior_of(part: PartSpec, param: Param) -> Prior:
 def build(family: Family, part: PartSpec, table: Table, scales: Scales) -> pm.Model:
     """The PyMC model of one part: priors on the free parameters, one potential for the data.
 
-    The table is a set of named ``pm.Data``. A family without a kernel is read through its ``logp``:
-    its table then holds the family's columns and ``weight``.
+    The table is data, not constants. A family without a kernel is read through its ``logp``: its table
+    then holds the family's columns and ``weight``.
     """
-    priors = {p.name: prior_of(part, p) for p in family.params}
+    priors = {p.name: _prior_of(family, part, p) for p in family.params}
     with pm.Model() as model:
         free = {
             name: _PYMC[prior.dist][1](name, prior, prior.factor(scales))
             for name, prior in priors.items()
         }
         theta = family.derive(free)
-        data = {name: pm.Data(f"data_{name}", values) for name, values in table.arrays.items()}
         if family.kernel is not None:
+            words, kinds = pack(table.arrays)
             vector = pt.stack([theta[name] for name in family.textbook])
-            total = FusedLogLik(family.name)(vector, *data.values())[0]
+            total = FusedLogLik(family.name, kinds)(vector, pm.Data("table", words))[0]
         else:
             assert family.logp is not None
+            data = {name: pm.Data(f"data_{name}", v) for name, v in table.arrays.items()}
             total = pt.dot(data["weight"], family.logp(theta, data))
         pm.Potential("log_likelihood", total)
     return model

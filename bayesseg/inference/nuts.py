@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import nutpie
 import pymc as pm
+import pytensor
 
 from bayesseg._types import Array, Draws, Family, OnProgress, Progress, Table
 from bayesseg.errors import BayessegError
@@ -87,8 +88,11 @@ def nuts(
 
 
 def compile_model(model: pm.Model) -> Any:
-    """Compile for nutpie; falling back to interpreted code is an error, not a warning."""
-    with warnings.catch_warnings():
+    """Compile for nutpie, without fastmath (it assumes NaN and infinity away).
+
+    Falling back to interpreted code is an error, not a warning.
+    """
+    with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False):
         warnings.filterwarnings("error", message=".*object mode.*")
         return nutpie.compile_pymc_model(model)
 

@@ -101,7 +101,7 @@ def running(
 
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bayesseg.inference.nuts"])
+    context.set_forkserver_preload(["bayesseg.inference.warm"])
     return context
 
 
