@@ -203,7 +203,7 @@ def weekly_repeats(
     ages, members = np.unique(customers.t_end, return_counts=True)
     borders = np.append(start, start[-1] + 7)
     since = np.maximum(borders[:, None] - (customers.as_of.toordinal() - ages)[None, :], 0)
-    cumulative = _purchases_of_new(family, theta, since, unit_days) @ members.astype(float)
+    cumulative = _purchases_of_new(family, theta, since, members, unit_days)
     expected = np.diff(cumulative, axis=1)
     whole = borders[1:] <= customers.as_of.toordinal() + 1
     expected, count, start = expected[:, whole], count[whole], start[whole]
@@ -218,9 +218,9 @@ def weekly_repeats(
 
 
 def _purchases_of_new(
-    family: Family, theta: Mapping[str, Array], days: IntArray, unit_days: float
+    family: Family, theta: Mapping[str, Array], days: IntArray, members: IntArray, unit_days: float
 ) -> Array:
-    """E[X(t)] of a new customer at each age in ``days``, shape (S, *days.shape).
+    """Σ members · E[X(t)] of new customers of the ages ``days`` (borders, ages): (S, borders).
 
     Evaluated at about 60 ages and interpolated: the curve is smooth and concave.
     """
@@ -230,7 +230,7 @@ def _purchases_of_new(
     curve = np.column_stack(
         [quantity(theta, nobody, Clock(t / unit_days, t / unit_days, 0.0))[:, 0] for t in grid]
     )
-    return np.stack([np.interp(days, grid, one) for one in curve])
+    return np.stack([np.interp(days, grid, one) @ members.astype(float) for one in curve])
 
 
 def against_prior(

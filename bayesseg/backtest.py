@@ -18,6 +18,7 @@ from bayesseg._types import Array
 from bayesseg.customers import Customers, activity, summarise
 from bayesseg.errors import InputRejected
 from bayesseg.families import FAMILIES
+from bayesseg.families._realise import realise
 from bayesseg.inference.map import normal_draws
 from bayesseg.ingest import Purchases
 from bayesseg.priors import scales_of
@@ -27,7 +28,8 @@ from bayesseg.spec import ModelSpec
 ORIGINS = (2, 1)
 """Cuts, in quarters of the history before its end; the horizon is one quarter."""
 SHORTEST_DAYS = 120
-DRAWS = 200
+DRAWS = 400
+_CHUNK = 1_000
 LEVEL = 0.95
 
 
@@ -70,7 +72,9 @@ def _origin(
             own = spec.parts[part]
             family = FAMILIES[own.family]
             assert family.tabulate is not None
-            free = normal_draws(family, own, family.tabulate(columns), scales, DRAWS, seed)
+            key = np.random.SeedSequence([seed, known.as_of.toordinal(), len(part)])
+            drawn = int(key.generate_state(1)[0])
+            free = normal_draws(family, own, family.tabulate(columns), scales, DRAWS, drawn)
             theta[part] = dict(family.derive(free))
     purchased, spent = _forecast(spec, theta, known, horizon / spec.unit_days, seed)
     ids, days, money = activity(purchases, cut, cut + timedelta(days=horizon))
@@ -88,34 +92,21 @@ def _forecast(
     """Realised totals of purchases and of spend over ``h``, each (S,)."""
     purchase = FAMILIES[spec.parts["purchase"].family].latents
     assert purchase is not None
-    share = known.paid_share
-    counts, spend = np.zeros(DRAWS), np.zeros(DRAWS)
-    rng, index = np.random.default_rng(seed), np.arange(DRAWS)
-    for start in range(0, len(known), 2_000):
-        rows = known.take(np.arange(start, min(start + 2_000, len(known))))
-        columns = rows.columns(spec.unit_days)
-        keys = customer_keys(rows.ids, seed)
-        realised = realised_counts(purchase(theta["purchase"], columns, keys, index), h, rng)
-        counts += realised.sum(axis=0)
+    index = np.arange(DRAWS)
+    purchases, spend = np.zeros(DRAWS), np.zeros(DRAWS)
+    for start in range(0, len(known), _CHUNK):
+        rows = known.take(np.arange(start, min(start + _CHUNK, len(known))))
+        columns, keys = rows.columns(spec.unit_days), customer_keys(rows.ids, seed)
+        own = purchase(theta["purchase"], columns, keys, index)
+        nu, shape = np.ones(own.shape[:2]), np.ones(DRAWS)
         if "spend" in theta:
-            own = FAMILIES[spec.parts["spend"].family].latents
-            assert own is not None
-            nu = own(theta["spend"], columns, keys, index)
-            paid = rng.binomial(realised, share)
-            spend += (rng.standard_gamma(theta["spend"]["p"] * paid) / nu).sum(axis=0)
-    return counts, spend if "spend" in theta else None
-
-
-def realised_counts(latents: Array, h: float, rng: np.random.Generator) -> np.ndarray:
-    """Purchases within ``h`` given each customer's own (alive, rate, drop, death): (N, S) int64.
-
-    A purchase kills with probability ``drop``; death also strikes at rate ``death``.
-    """
-    alive, rate, drop, death = (latents[:, :, i] for i in range(4))
-    life = rng.standard_exponential(death.shape) / np.maximum(death, 1e-300)
-    made = rng.poisson(rate * np.minimum(life, h))
-    allowed = np.where(drop > 0, rng.geometric(np.clip(drop, 1e-12, 1.0)), made)
-    return np.asarray(alive * np.minimum(made, allowed)).astype(np.int64)
+            of_spend = FAMILIES[spec.parts["spend"].family].latents
+            assert of_spend is not None
+            nu, shape = of_spend(theta["spend"], columns, keys, index), theta["spend"]["p"]
+        money, counts = realise(own, nu, shape, known.paid_share, h, 0.0, keys, index)
+        purchases += counts.sum(axis=0)
+        spend += money.sum(axis=0)
+    return purchases, spend if "spend" in theta else None
 
 
 def _compare(totals: Array, actual: float) -> dict[str, float]:

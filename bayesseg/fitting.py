@@ -18,7 +18,7 @@ import numpy as np
 
 from bayesseg import baseline, gates, naming
 from bayesseg._types import Check, Columns, Draws, OnProgress, Progress, Table
-from bayesseg.aggregates import training_aggregates
+from bayesseg.aggregates import SMALLEST, training_aggregates
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected
 from bayesseg.families import FAMILIES
@@ -111,8 +111,8 @@ def fit(
     summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
     manifest = _manifest(data, spec, parts, checks, facts, seed)
     manifest["fingerprint"] = _fingerprint(columns, matrix)
-    if state is not None:
-        manifest["segments"] = naming.named(data, parts["segments"], matrix)
+    named = naming.named(data, parts["segments"], matrix) if state is not None else None
+    manifest["segments"] = named
     manifest["seconds"] = {name: round(spent, 2) for name, spent in seconds.items()}
     posterior = Posterior(spec, state, parts, _json_able(manifest), _json_able(summary))
     manifest["model_id"] = identity(posterior)
@@ -204,11 +204,15 @@ def _manifest(
 
 
 def _trained_on(data: Customers, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The range of the training data, outside which a score is flagged."""
+    """The range of the training data, outside which a score is flagged.
+
+    The largest frequency is one customer's own; the edge given is that of the eleven largest.
+    """
+    early = facts["early"]
     return {
-        "max_x": int(data.x.max()),
+        "max_x": int(np.sort(data.x)[-min(SMALLEST, len(data)) :].min()),
         "max_t_end": int(data.t_end.max()),
-        "early_until": facts["early"]["until"] if facts["early"] else None,
+        "early_until": early["until"] if early and early["excess"] else None,
     }
 
 
@@ -216,20 +220,22 @@ def _early(data: Customers, weeks: int = 3) -> dict[str, Any] | None:
     """How many customers the first weeks "acquire" beside a usual week.
 
     Where a log starts in mid-life of a shop its first weeks hold the old customers, whose first
-    purchase was in truth earlier (left-censoring). None where there are fewer than eight later weeks
-    with a new customer, or no excess at all.
+    purchase was in truth earlier (left-censoring). ``until`` is their last day where they are too
+    many. None where there are fewer than eight later weeks with a new customer.
     """
     age = int(data.t_end.max()) - data.t_end
     counts = np.bincount(age // 7)
     later = counts[weeks:][counts[weeks:] > 0]
-    if len(later) < 8 or counts[:weeks].mean() < gates.EARLY_EXCESS * np.median(later):
+    if len(later) < 8:
         return None
     start = data.as_of - timedelta(days=int(data.t_end.max()))
+    ratio = float(counts[:weeks].mean() / np.median(later))
     return {
         "until": (start + timedelta(days=7 * weeks - 1)).isoformat(),
         "customers": int(counts[:weeks].sum()),
         "usual": float(np.median(later)),
-        "ratio": float(counts[:weeks].mean() / np.median(later)),
+        "ratio": ratio,
+        "excess": ratio > gates.EARLY_EXCESS,
     }
 
 

@@ -23,7 +23,8 @@ from bayesseg.posterior import Posterior
 from bayesseg.spec import InferenceSpec, ModelSpec, PartSpec
 
 RHAT = 1.01
-RHAT_LONG = 1.02  # for vectors whose maximum passes 1.01 by chance
+RHAT_LONG = 1.02  # for vectors so long that their maximum passes 1.01 by chance
+LONG = 50
 ESS = 400.0
 TAILS = (0.05, 0.95)
 EBFMI = 0.3
@@ -131,7 +132,7 @@ def complete(s: Subject) -> Iterator[Check]:
         n for n, v in s.draws.values.items() if v.shape[0] < wanted[0] or v.shape[1] < wanted[1]
     ]
     bad = [n for n, v in s.draws.values.items() if not np.isfinite(v).all()]
-    stuck = [n for n, v in s.draws.values.items() if v.size and (np.ptp(v, axis=1) == 0).any()]
+    stuck = [n for n, v in _free(s).items() if v.size and (np.ptp(v, axis=1) == 0).any()]
     if not s.draws.values:
         missing = ["every parameter"]
     faults = {"missing": missing, "short": short, "not finite": bad, "never moved": stuck}
@@ -164,16 +165,14 @@ def convergence(s: Subject) -> Iterator[Check]:
     """R-hat (the larger of rank and folded), bulk and tail ESS of parameters and invariants."""
     from arviz_stats.base import array_stats
 
-    groups = (
-        ("", s.draws.values, RHAT),
-        ("invariant_", {n: v for n, v in s.draws.stats.items() if n in INVARIANTS}, RHAT_LONG),
-    )
-    for prefix, arrays, limit in groups:
+    invariants = {n: v for n, v in s.draws.stats.items() if n in INVARIANTS}
+    for prefix, arrays in (("", _free(s)), ("invariant_", invariants)):
         if prefix and not arrays:
             continue
         flat = _scalars(arrays)
         if prefix:  # two rows far apart are never together: one value in every chain is agreement
             flat = {n: v for n, v in flat.items() if not (v == v.flat[0]).all()}
+        limit = RHAT_LONG if prefix or len(flat) > LONG else RHAT
         for name, wanted, at_least, measure in (
             ("rhat", limit, False, array_stats.rhat),
             ("ess_bulk", ESS, True, array_stats.ess),
@@ -230,11 +229,12 @@ def nuts_diagnostics(s: Subject) -> Iterator[Check]:
 
 
 def identified(s: Subject) -> Iterator[Check]:
-    """The data narrowed each prior: posterior sd below 0.9 of the prior's."""
+    """The data narrowed each prior: posterior sd below 0.9 of the prior's, on the unbounded scale."""
     for name, prior in s.spec.priors.items():
         if name not in s.draws.values:
             continue
-        ratio = _value(np.std, s.draws.values[name]) / priors.sd(prior, s.facts["scales"])
+        ratio = _value(np.std, priors.unbounded(prior, s.draws.values[name]))
+        ratio /= priors.unbounded_sd(prior, s.facts["scales"])
         yield judge(
             s,
             f"identified_{name}",
@@ -263,7 +263,7 @@ def spend_mean_exists(s: Subject) -> Iterator[Check]:
 
 def spend_independence(s: Subject) -> Iterator[Check]:
     """Gamma-Gamma assumes spend independent of frequency; real shops never quite are."""
-    rho = float(s.facts.get("spearman", math.nan))
+    rho = _number(s.facts.get("spearman"))
     yield judge(
         s,
         "frequency_spend_correlation",
@@ -304,12 +304,12 @@ def forecast(s: Subject) -> Iterator[Check]:
 def left_censoring(s: Subject) -> Iterator[Check]:
     """The log does not start in mid-life of the shop, where old customers look newly acquired."""
     early = s.facts.get("early")
-    if early is None:
+    if early is None:  # too few weeks with new customers to say
         return
     yield judge(
         s,
         "left_censoring",
-        early["ratio"],
+        _number(early["ratio"]),
         EARLY_EXCESS,
         severity="soft",
         says=f"{early['customers']:,} customers first appear by {early['until']}, "
@@ -323,7 +323,7 @@ def mixture(s: Subject) -> Iterator[Check]:
     """Modes, labels, overlap and sizes of a mixture."""
     info = s.draws.info
     modes, labels = info.get("modes", {}), info.get("relabel", {})
-    missed = float(modes.get("missed_nats", math.nan))
+    missed = _number(modes.get("missed_nats"))
     yield judge(
         s,
         "mode_missed",
@@ -332,7 +332,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         says=f"a better segmentation is known, {missed:.1f} nats above every chain",
         advice="fit again with another seed or more chains",
     )
-    distinct = float(modes.get("distinct_between_chains", math.nan))
+    distinct = _number(modes.get("distinct_between_chains"))
     yield judge(
         s,
         "mode_agreement",
@@ -341,7 +341,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         says=f"chains settled in {distinct:g} different segmentations of similar plausibility",
         advice="use fewer components; these data support competing segmentations",
     )
-    disagreement = float(labels.get("disagreement", math.nan))
+    disagreement = _number(labels.get("disagreement"))
     yield judge(
         s,
         "labels_identified",
@@ -350,7 +350,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         says=f"labels cannot be told apart in {disagreement:.1%} of draws",
         advice="use fewer components",
     )
-    overlap = float(info.get("overlap", {}).get("max_bhattacharyya", math.nan))
+    overlap = _number(info.get("overlap", {}).get("max_bhattacharyya"))
     yield judge(
         s,
         "overlap",
@@ -360,7 +360,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         advice="use fewer components",
     )
     weights = s.draws.values.get("weights")
-    rows = float(info.get("rows", math.nan))
+    rows = _number(info.get("rows"))
     smallest = math.nan if weights is None else _value(np.min, weights.mean(axis=(0, 1))) * rows
     yield judge(
         s,
@@ -371,6 +371,18 @@ def mixture(s: Subject) -> Iterator[Check]:
         says=f"the smallest segment holds {smallest:.2f} customers",
         advice="use fewer components",
     )
+
+
+def _free(s: Subject) -> dict[str, Array]:
+    """The parameters that can move: all but the weights of a single segment, which are 1."""
+    fixed = {p.name for p in FAMILIES[s.spec.family].params if p.support == "simplex"}
+    values = s.draws.values
+    return {n: v for n, v in values.items() if not (n in fixed and v.shape[-1] == 1)}
+
+
+def _number(value: Any) -> float:
+    """A float; NaN, which no gate passes, for what is not there."""
+    return math.nan if value is None else float(value)
 
 
 def _scalars(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -404,7 +416,7 @@ def _worst(values: Mapping[str, float], *, largest: bool) -> tuple[str, float]:
     return names[at], float(array[at])
 
 
-INVARIANTS = ("sorted_weights", "entropy", "coassignment", "log_density")
+INVARIANTS = ("log_likelihood", "sorted_weights", "entropy", "coassignment", "log_density")
 
 _COMMON = (complete, chains, convergence)
 GATES: Mapping[str, tuple[Callable[[Subject], Iterator[Check]], ...]] = {

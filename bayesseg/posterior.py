@@ -24,13 +24,42 @@ from numpy.lib import format as npy
 
 from bayesseg._files import refuse_existing, sha256_of, write_directory
 from bayesseg._types import Draws
-from bayesseg.errors import ArtefactBad, UsageError
+from bayesseg.errors import ArtefactBad, BayessegError, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.features import FeatureState, from_json, to_json
 from bayesseg.spec import ModelSpec, parse_spec
 
 SCHEMA_VERSION = 1
 FILES = ("spec.toml", "features.json", "posterior.npz", "summary.json")
+KEYS = frozenset(
+    {
+        "accounting",
+        "as_of",
+        "created_at",
+        "currency",
+        "customers",
+        "facts",
+        "files",
+        "fingerprint",
+        "gates",
+        "info",
+        "model_id",
+        "name",
+        "paid_share",
+        "scales",
+        "schema_version",
+        "seconds",
+        "seed",
+        "segments",
+        "state",
+        "time_unit",
+        "trained_on",
+        "verdict",
+        "verdicts",
+        "versions",
+    }
+)
+"""The keys of a manifest; a manifest with others is not ours."""
 _CAP = 256 * 1024**2
 _MANIFEST_CAP = 1024**2
 _STATS = "stats"
@@ -56,10 +85,15 @@ class Posterior:
     summary: Mapping[str, Any]
 
 
+def available(draws: Draws) -> int:
+    """Draws of all chains together."""
+    chains, each = next(iter(draws.values.values())).shape[:2]
+    return int(chains * each)
+
+
 def thinned(draws: Draws, count: int) -> dict[str, np.ndarray]:
     """At most ``count`` draws, evenly spaced over all chains: name -> (S, *dims)."""
-    first = next(iter(draws.values.values()))
-    total = first.shape[0] * first.shape[1]
+    total = available(draws)
     rows = (np.arange(min(count, total)) * total) // min(count, total)
     return {
         name: values.reshape(total, *values.shape[2:])[rows]
@@ -154,8 +188,17 @@ def load(path: str | Path) -> Posterior:
             for key in archive.files:
                 part, *middle, name = key.split(".")
                 parts.setdefault(part, ({}, {}))[bool(middle)][name] = archive[key]
-    except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BayessegError) as error:
         raise _bad(path, f"cannot be read ({error})") from error
+    if set(parts) != set(spec.parts):
+        raise _bad(path, "does not hold draws of the parts its model names")
+    for part, (values, stats) in parts.items():
+        absent = {name for name in spec.parts[part].priors if name not in values}
+        if absent and spec.parts[part].engine == "nuts":
+            raise _bad(path, f"has no draws of {part} {', '.join(sorted(absent))}")
+        finite = all(np.isfinite(array).all() for array in (*values.values(), *stats.values()))
+        if not finite and manifest["verdict"] != "failed":
+            raise _bad(path, f"has draws of {part} that are not finite")
     info = manifest["info"]
     return Posterior(
         spec=spec,
@@ -177,6 +220,9 @@ def verify(path: str | Path) -> dict[str, Any]:
         hint = f"; the fit failed its gates: see {untrusted}" if untrusted.is_dir() else ""
         raise _bad(path, f"is not a run directory{hint}")
     manifest = _manifest(path)
+    if set(manifest) != KEYS:
+        odd = ", ".join(sorted(set(manifest) ^ KEYS))
+        raise _bad(path / "manifest.json", f"has keys too many or too few ({odd})")
     for name in FILES:
         entry = manifest["files"].get(name)
         if not isinstance(entry, dict):

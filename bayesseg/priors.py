@@ -114,6 +114,28 @@ def sd(prior: Prior, scales: Scales) -> float:
     return float(_frozen(prior).std()) * prior.factor(scales)
 
 
+def unbounded(prior: Prior, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """``value`` on the scale without bounds: its logarithm, log odds or itself, by the support."""
+    values = np.asarray(value, dtype=float)
+    support = DISTRIBUTIONS[prior.dist].support
+    with np.errstate(all="ignore"):
+        if support == "positive":
+            return np.log(values)
+        return np.log(values / (1 - values)) if support == "unit" else values
+
+
+def unbounded_sd(prior: Prior, scales: Scales) -> float:
+    """Prior standard deviation on the scale of ``unbounded``; units shift a logarithm only."""
+    from scipy.special import polygamma
+
+    numbers = prior.arguments
+    if prior.dist == "LogNormal":
+        return float(numbers["sigma"])
+    if prior.dist == "Beta":
+        return math.sqrt(polygamma(1, numbers["alpha"]) + polygamma(1, numbers["beta"]))
+    return sd(prior, scales)
+
+
 def describe(prior: Prior) -> str:
     """The prior in one phrase, as a report prints it."""
     inside = ", ".join(
@@ -130,7 +152,8 @@ def scales_of(columns: Columns) -> dict[str, float]:
     ``mean_window`` is the mean T; ``median_order`` the median spend of a paid repeat day.
     """
     paid = (columns["n"] > 0) & (columns["S"] > 0)
-    scales = {"mean_window": float(np.mean(columns["T"]))}
+    # sorted, so that the order of customers does not reach the last bit
+    scales = {"mean_window": float(np.mean(np.sort(columns["T"])))}
     if paid.any():
         scales["median_order"] = float(np.median(columns["S"][paid] / columns["n"][paid]))
     return scales

@@ -25,13 +25,14 @@ from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.families._realise import realise
 from bayesseg.features import apply, raw_columns
-from bayesseg.posterior import Posterior, textbook, thinned
+from bayesseg.posterior import Posterior, available, textbook, thinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.90
 TOP_SHARE = 0.10
+FEWEST_DRAWS = 100  # below, the ends of a 90 % interval are the extremes
 _TOP_SAMPLE = 50_000
 _QUANTILES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
@@ -54,9 +55,10 @@ class Settings:
     chunk: int = 2_000
 
     def __post_init__(self) -> None:
-        for name in ("horizon_days", "value_horizon_days", "draws", "chunk"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        least = {"horizon_days": 1, "value_horizon_days": 1, "chunk": 1, "draws": FEWEST_DRAWS}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise UsageError(f"{name} must be at least {smallest}, not {getattr(self, name)}")
         if not self.margin > 0:
             raise UsageError(f"margin must be positive, not {self.margin}")
         if not self.annual_discount >= 0:
@@ -174,10 +176,15 @@ class _Plan:
 
 def _plan(posterior: Posterior, settings: Settings) -> _Plan:
     spec = posterior.spec
-    theta = {
-        part: textbook(spec.parts[part].family, thinned(draws, settings.draws))
+    used = {
+        part: draws
         for part, draws in posterior.parts.items()
         if posterior.manifest["verdicts"][part]["computation"] != "failed" or part != "segments"
+    }
+    count = min([settings.draws, *(available(draws) for draws in used.values())])
+    theta = {
+        part: textbook(spec.parts[part].family, thinned(draws, count))
+        for part, draws in used.items()
     }
     if "spend" in theta:
         # the two posteriors are independent: one seeded permutation pairs their draws
@@ -261,6 +268,7 @@ def _value_columns(
     distinct, back = _distinct(columns, ("n", "S"))
     spend = family.quantities["expected_spend"].fn(plan.spend, distinct, plan.clock)
     # where the mean does not exist in some draw it does not exist: null, never a partial average
+    exists = np.isfinite(spend).all(axis=0)[back]
     out["expected_spend"] = spend.mean(axis=0)[back]
     out["expected_spend_lo"], out["expected_spend_hi"] = np.quantile(spend, _QUANTILES, axis=0)[
         :, back
@@ -279,7 +287,7 @@ def _value_columns(
     assert threshold is not None
     out["p_top_decile"] = (_own_value(plan, own) > threshold).mean(axis=1)
     if plan.settings.predictive:
-        realised = realise(
+        realised, _ = realise(
             own.latents,
             own.nu,
             plan.spend["p"],
@@ -293,7 +301,8 @@ def _value_columns(
         out["clv_pred_lo"], out["clv_pred_hi"] = low, high
     else:
         out["clv_pred_lo"] = out["clv_pred_hi"] = np.full(len(data), np.nan)
-    return {name: money[name] for name in ("clv", "value_at_risk", "win_back_value")}
+    # sums are over the customers whose value exists; the document counts the others
+    return {name: np.where(exists, money[name], 0.0) for name in ("clv", "value_at_risk")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,7 +488,7 @@ _ORDER = (
 def _flags(
     posterior: Posterior, data: Customers, columns: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.object_]:
-    """A list of words a customer, in a fixed order."""
+    """The words that hold for each customer, as tuples in a fixed order."""
     trained = posterior.manifest["trained_on"]
     as_of = date.fromisoformat(posterior.manifest["as_of"])
     later = (data.as_of - as_of).days
@@ -490,18 +499,16 @@ def _flags(
         "extrapolated": (data.x > trained["max_x"]) | (data.t_end > trained["max_t_end"] + later),
         "one_time": data.x == 0,
         "spend_prior_only": (data.x_paid == 0) & ("expected_spend" in columns),
+        "spend_undefined": np.isnan(columns.get("expected_spend", np.zeros(len(data)))),
         "early_cohort": np.zeros(len(data), dtype=bool)
         if early is None
         else first_day_age >= (data.as_of - date.fromisoformat(early)).days,
     }
     code = sum(mask.astype(np.int64) << bit for bit, mask in enumerate(conditions.values()))
-    words = [
-        [name for bit, name in enumerate(conditions) if value >> bit & 1]
-        for value in range(1 << len(conditions))
-    ]
-    lists = np.empty(len(words), dtype=object)
-    lists[:] = words
-    return np.asarray(lists[code])
+    words = np.empty(1 << len(conditions), dtype=object)
+    for value in range(len(words)):
+        words[value] = tuple(name for bit, name in enumerate(conditions) if value >> bit & 1)
+    return np.asarray(words[code])
 
 
 def _now() -> datetime:
@@ -529,6 +536,7 @@ def _document(
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
         "scored_at": _now().isoformat(),
         "customers": len(data),
+        "without_value": int(table["clv"].isna().sum()) if "clv" in table else 0,
         "totals": {
             name: _interval(sums[name])
             for name in ("expected_purchases", "clv", "value_at_risk")

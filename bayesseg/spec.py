@@ -7,6 +7,7 @@ and the key. Nothing in a model file is ever imported or called.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from bayesseg._types import PARTS, TIME_UNITS
 from bayesseg.errors import UsageError
-from bayesseg.priors import DISTRIBUTIONS, UNITS, Prior
+from bayesseg.priors import DISTRIBUTIONS, Prior
 
 SCHEMA = 1
 _PACKAGED = Path(__file__).parent / "_models"
@@ -27,6 +28,39 @@ FAMILIES_OF = {
     "segments": ("gmm",),
 }
 """The families a part may name (``tests/test_spec.py`` keeps this equal to ``FAMILIES``)."""
+_POSITIVE = ("LogNormal",)
+_BETA_GEOMETRIC = {
+    "r": (_POSITIVE, ""),
+    "rate": (_POSITIVE, "per_mean_window"),
+    "phi": (("Beta",), ""),
+    "kappa": (_POSITIVE, ""),
+}
+PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "bgnbd": _BETA_GEOMETRIC,
+    "mbgnbd": _BETA_GEOMETRIC,
+    "gammagamma": {
+        "p": (_POSITIVE, ""),
+        "q": (_POSITIVE, ""),
+        "scale": (_POSITIVE, "median_order"),
+    },
+    "gmm": {
+        "weights": (("Dirichlet",), ""),
+        "mean": (("Normal",), ""),
+        "covariance": (("InverseWishart",), ""),
+        "binary": (("Beta",), ""),
+    },
+}
+"""Each family's parameters: the distributions a prior may be and the unit it must carry."""
+OPTIONS_OF: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
+    "purchase": {},
+    "spend": {},
+    "segments": {
+        "components": None,  # a whole number
+        "covariance": ("diag", "full"),
+        "missing": ("model", "reject"),
+    },
+}
+"""The options a part must give, each with its choices."""
 ENGINES_OF = {"purchase": ("nuts",), "spend": ("nuts",), "segments": ("gibbs",)}
 
 FEATURE_TYPES = ("number", "binary")
@@ -141,6 +175,8 @@ def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
     )
     if ("segments" in parts) != bool(features):
         raise reader.error("features", "[segments] and [[features]] come together")
+    if any(f.type == "binary" for f in features) and "binary" not in parts["segments"].priors:
+        raise reader.error("segments.priors.binary", "is missing: a feature is binary")
     inference = _table(reader, raw, "inference")
     reader.keys(inference, "inference", ("chains", "draws", "tune"))
     return ModelSpec(
@@ -160,34 +196,47 @@ def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
 def _part(reader: _Reader, raw: Any, part: str) -> PartSpec:
     if not isinstance(raw, dict):
         raise reader.error(part, "must be a table")
-    options = {"segments": ("components", "covariance", "missing")}.get(part, ())
-    reader.keys(raw, part, ("family", "engine", "priors", *options))
-    priors = {
-        name: _prior(reader, item, f"{part}.priors.{name}")
-        for name, item in _table(reader, raw, "priors", part).items()
-    }
+    reader.keys(raw, part, ("family", "engine", "priors", *OPTIONS_OF[part]))
+    family = reader.choice(raw, part, "family", FAMILIES_OF[part])
+    own = _table(reader, raw, "priors", part)
+    known = PRIORS_OF[family]
+    reader.keys(own, f"{part}.priors", known)
+    for name in known:
+        if name not in own and name != "binary":  # wanted where a feature is binary
+            raise reader.error(f"{part}.priors.{name}", "is missing", "no prior has a default")
     return PartSpec(
-        family=reader.choice(raw, part, "family", FAMILIES_OF[part]),
+        family=family,
         engine=reader.choice(raw, part, "engine", ENGINES_OF[part]),
-        priors=priors,
-        options={key: raw[key] for key in options if key in raw},
+        priors={
+            name: _prior(reader, item, f"{part}.priors.{name}", *known[name])
+            for name, item in own.items()
+        },
+        options={
+            name: reader.count(raw, part, name)
+            if choices is None
+            else reader.choice(raw, part, name, choices)
+            for name, choices in OPTIONS_OF[part].items()
+        },
     )
 
 
-def _prior(reader: _Reader, raw: Any, path: str) -> Prior:
+def _prior(reader: _Reader, raw: Any, path: str, allowed: tuple[str, ...], unit: str) -> Prior:
     if not isinstance(raw, dict):
-        raise reader.error(path, 'must be a table such as { dist = "LogNormal", ... }')
-    distribution = DISTRIBUTIONS[reader.choice(raw, path, "dist", DISTRIBUTIONS)]
+        raise reader.error(path, f'must be a table such as {{ dist = "{allowed[0]}", ... }}')
+    distribution = DISTRIBUTIONS[reader.choice(raw, path, "dist", allowed)]
     reader.keys(raw, path, ("dist", "unit", *distribution.arguments))
+    if raw.get("unit", "") != unit:
+        wanted = f"must be {unit!r}" if unit else "must be left out: the parameter has none"
+        raise reader.error(f"{path}.unit", wanted)
     arguments = {}
     for name in distribution.arguments:
         value = reader.get(raw, path, name, (int, float, str))
-        if isinstance(value, str) and value != "auto":
-            raise reader.error(f"{path}.{name}", 'must be a number (or "auto" where documented)')
-        if not isinstance(value, str) and name not in ("mean",) and not value > 0:
-            raise reader.error(f"{path}.{name}", f"must be positive, not {value}")
+        automatic = value == "auto" and (distribution.name, name) == ("InverseWishart", "scale")
+        if isinstance(value, str) and not automatic:
+            raise reader.error(f"{path}.{name}", f"must be a number, not {value!r}")
+        if not automatic and (not math.isfinite(value) or (name != "mean" and value <= 0)):
+            raise reader.error(f"{path}.{name}", f"must be a positive number, not {value}")
         arguments[name] = value
-    unit = reader.choice(raw, path, "unit", UNITS) if "unit" in raw else ""
     return Prior(distribution.name, arguments, unit)
 
 

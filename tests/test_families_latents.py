@@ -173,7 +173,7 @@ def test_realised_value_averages_to_the_forecast(name):
     keys, index = np.array([11, 12], np.uint64), np.arange(size)
     latents = family.latents(vectors, columns, keys, index)
     nu = spend.latents(money, columns, keys, index)
-    found = realise(latents, nu, money["p"], 0.9, at.value_horizon, at.discount, keys, index)
+    found, _ = realise(latents, nu, money["p"], 0.9, at.value_horizon, at.discount, keys, index)
     one = draws(name, THETA[name])
     A = family.quantities["p_alive"].fn(one, columns, at)[0]
     D = family.quantities["discounted_purchases"].fn(one, columns, at)[0]
@@ -189,7 +189,7 @@ def test_realised_value_of_a_mortal_customer_is_discounted_until_death():
     """μ > 0, no dropout: E = λ p/ν (1 - e^(-(μ+δ)H))/(μ+δ)."""
     size, rate, death, H, delta = 60_000, 0.4, 0.05, 30.0, 0.01
     latents = np.broadcast_to([1.0, rate, 0.0, death], (1, size, 4)).copy()
-    found = realise(
+    found, bought = realise(
         latents,
         np.full((1, size), 0.5),
         4.0,
@@ -198,13 +198,16 @@ def test_realised_value_of_a_mortal_customer_is_discounted_until_death():
         delta,
         np.array([3], np.uint64),
         np.arange(size),
-    )[0]
+    )
     expected = rate * 8.0 * -math.expm1(-(death + delta) * H) / (death + delta)
     assert abs(found.mean() - expected) < 4 * found.std() / math.sqrt(size)
+    purchases = rate * -math.expm1(-death * H) / death
+    assert abs(bought.mean() - purchases) < 4 * bought.std() / math.sqrt(size)
 
 
 def test_the_departed_bring_nothing():
     latents = np.broadcast_to([0.0, 5.0, 0.0, 0.0], (2, 3, 4)).copy()
     keys = np.array([1, 2], np.uint64)
-    found = realise(latents, np.ones((2, 3)), 4.0, 1.0, 52.0, 0.0, keys, np.arange(3))
+    found, bought = realise(latents, np.ones((2, 3)), 4.0, 1.0, 52.0, 0.0, keys, np.arange(3))
     np.testing.assert_array_equal(found, 0.0)
+    np.testing.assert_array_equal(bought, 0)

@@ -149,7 +149,7 @@ def test_expected_purchases_are_the_mean_over_the_chance_of_leaving(a, x, T):
         return -math.expm1(-(r + x) * math.log1p(p * share)) / p
 
     mean, _ = integrate.quad(
-        brought, 0, 1, weight="alg", wvar=(a - 1, b1 - 1), epsabs=0, epsrel=1e-12, limit=400
+        brought, 0, 1, weight="alg", wvar=(a - 1, b1 - 1), epsabs=0, epsrel=1e-11, limit=400
     )
     expected = mean / special.beta(a, b1)
     found = one("mbgnbd", "discounted_purchases", (r, alpha, a, b), (x, T / 2, T), Clock(h, h, 0.0))

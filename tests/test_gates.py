@@ -178,7 +178,99 @@ def test_without_backtests_the_forecast_is_not_assessed() -> None:
 
 
 def test_a_log_that_starts_in_mid_life_of_the_shop_is_a_caution() -> None:
-    early = {"until": "2009-12-21", "customers": 948, "usual": 39.0, "ratio": 8.1}
+    early = {"until": "2009-12-21", "customers": 948, "usual": 39.0, "ratio": 8.1, "excess": True}
     verdict = verdicts(gates(SPEC, PARTS, FACTS | {"early": early}))["purchase"]
     assert verdict["computation"] == "passed"
     assert "948 customers" in verdict["reasons"][0]
+
+
+def test_a_spearman_that_cannot_be_computed_is_a_caution_not_a_crash() -> None:
+    by_part = verdicts(gates(SPEC, PARTS, FACTS | {"spearman": None}))
+    assert by_part["spend"]["computation"] == "passed"
+    assert by_part["spend"]["reasons"]
+
+
+def test_a_parameter_the_data_say_nothing_of_is_a_caution() -> None:
+    prior = np.exp(np.log(3.0) + np.random.default_rng(6).normal(size=SHAPE))
+    checks = judged(changed("kappa", prior))
+    assert not checks["purchase", "identified_kappa"].passed
+    assert checks["purchase", "identified_r"].passed
+
+
+MIXTURE = load_spec("segments")
+K, D = 3, 2
+INFO = {
+    "rows": 500,
+    "modes": {"missed_nats": 0.1, "distinct_between_chains": 1},
+    "relabel": {"disagreement": 0.0},
+    "overlap": {"max_bhattacharyya": 0.2},
+}
+
+
+def mixture(components: int = K, **info: object) -> Draws:
+    rng = np.random.default_rng(7)
+    return Draws(
+        values={
+            "weights": rng.dirichlet(np.full(components, 50.0), size=SHAPE),
+            "mean": rng.normal(size=(*SHAPE, components, D)),
+            "variance": rng.gamma(9.0, size=(*SHAPE, components, D)),
+        },
+        stats={
+            "log_likelihood": rng.normal(size=SHAPE),
+            "log_density": rng.normal(size=(*SHAPE, 5)),
+            "coassignment": np.concatenate(
+                [rng.beta(2, 2, size=(*SHAPE, 2)), np.ones((*SHAPE, 1))], axis=2
+            ),
+        },
+        info=INFO | info,
+    )
+
+
+def mixture_failures(draws: Draws) -> set[str]:
+    return {c.name for c in gates(MIXTURE, {"segments": draws}, FACTS) if not c.passed}
+
+
+def test_a_healthy_mixture_passes_and_pairs_never_apart_count_as_agreement() -> None:
+    assert mixture_failures(mixture()) == set()
+
+
+def test_a_single_segment_passes() -> None:
+    assert mixture_failures(mixture(1)) == set()
+
+
+@pytest.mark.parametrize(
+    ("info", "gate"),
+    [
+        ({"modes": {"missed_nats": 10.1, "distinct_between_chains": 1}}, "mode_missed"),
+        ({"modes": {"missed_nats": 0.0, "distinct_between_chains": 2}}, "mode_agreement"),
+        ({"relabel": {"disagreement": 0.06}}, "labels_identified"),
+        ({"overlap": {"max_bhattacharyya": 0.91}}, "overlap"),
+        ({"rows": 2}, "smallest_segment"),
+        ({"modes": {"missed_nats": None, "distinct_between_chains": 1}}, "mode_missed"),
+        ({"relabel": {}}, "labels_identified"),
+    ],
+)
+def test_a_mixture_fails_on(info: dict[str, object], gate: str) -> None:
+    assert mixture_failures(mixture(**info)) == {gate}
+
+
+def test_swapped_labels_in_one_chain_fail() -> None:
+    draws = mixture()
+    mean = draws.values["mean"] * 0.01 + np.arange(K)[:, None]
+    mean[1] = mean[1, :, ::-1]
+    values = draws.values | {"mean": mean}
+    assert "rhat" in mixture_failures(replace(draws, values=values))
+
+
+def test_chains_in_different_places_fail_on_the_joint_likelihood() -> None:
+    draws = mixture()
+    stats = draws.stats | {"log_likelihood": draws.stats["log_likelihood"] + np.arange(4)[:, None]}
+    assert "invariant_rhat" in mixture_failures(replace(draws, stats=stats))
+
+
+def test_a_pair_together_in_some_chains_and_apart_in_others_fails() -> None:
+    draws = mixture()
+    pair = np.ones((*SHAPE, 1))
+    pair[2:] = 0.0
+    stats = draws.stats | {"coassignment": pair}
+    assert "invariant_rhat" in mixture_failures(replace(draws, stats=stats))

@@ -9,7 +9,7 @@ import pytest
 
 from bayesseg._types import Draws
 from bayesseg.errors import ArtefactBad, UsageError
-from bayesseg.posterior import Posterior, identity, load, save, thinned, to_datatree, verify
+from bayesseg.posterior import KEYS, Posterior, identity, load, save, thinned, to_datatree, verify
 from bayesseg.spec import load_spec
 
 
@@ -25,7 +25,7 @@ def posterior(verdict: str = "passed") -> Posterior:
         ),
         "spend": Draws({name: rng.gamma(5.0, size=shape) for name in ("p", "q", "scale")}, {}, {}),
     }
-    manifest = {
+    manifest = dict.fromkeys(KEYS - {"files"}) | {
         "schema_version": 1,
         "verdict": verdict,
         "fingerprint": "f" * 64,
@@ -113,10 +113,11 @@ def test_a_symlink_in_place_of_a_file_is_refused(run: Path, tmp_path: Path) -> N
         load(run)
 
 
-def rewrite_manifest(run: Path, **changes: object) -> None:
+def rewrite_manifest(run: Path, without: str = "", **changes: object) -> None:
     import hashlib
 
     manifest = json.loads((run / "manifest.json").read_bytes()) | changes
+    manifest.pop(without, None)
     text = json.dumps(manifest).encode()
     (run / "manifest.json").write_bytes(text)
     digest = hashlib.sha256(text).hexdigest()
@@ -127,6 +128,40 @@ def test_a_newer_schema_says_to_upgrade(run: Path) -> None:
     rewrite_manifest(run, schema_version=2)
     with pytest.raises(ArtefactBad, match="newer bayesseg"):
         load(run)
+
+
+def test_a_manifest_with_a_key_of_its_own_is_refused(run: Path) -> None:
+    rewrite_manifest(run, command="rm")
+    with pytest.raises(ArtefactBad, match="command"):
+        load(run)
+
+
+@pytest.mark.parametrize("key", ["info", "gates", "seed"])
+def test_a_manifest_without_a_key_is_refused(run: Path, key: str) -> None:
+    rewrite_manifest(run, without=key)
+    with pytest.raises(ArtefactBad, match=key):
+        load(run)
+
+
+def test_draws_that_are_not_finite_are_refused_unless_the_run_failed(tmp_path: Path) -> None:
+    for verdict in ("passed", "failed"):
+        one = posterior(verdict)
+        one.parts["spend"].values["q"][0, 0] = np.nan
+        path = save(one, tmp_path / verdict)
+        if verdict == "failed":
+            assert np.isnan(load(path).parts["spend"].values["q"][0, 0])
+        else:
+            with pytest.raises(ArtefactBad, match="not finite"):
+                load(path)
+
+
+def test_a_run_without_draws_of_a_parameter_is_refused(tmp_path: Path) -> None:
+    one = posterior()
+    spend = one.parts["spend"]
+    short = replace(spend, values={n: v for n, v in spend.values.items() if n != "q"})
+    path = save(replace(one, parts=one.parts | {"spend": short}), tmp_path / "run")
+    with pytest.raises(ArtefactBad, match="no draws of spend q"):
+        load(path)
 
 
 def test_an_array_larger_than_its_file_is_refused_before_it_is_allocated(run: Path) -> None:

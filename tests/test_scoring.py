@@ -282,8 +282,32 @@ def test_a_failed_segments_part_blanks_its_columns_and_leaves_value(
     np.testing.assert_array_equal(table["clv"], scores.table["clv"][:30])
 
 
+def test_spend_whose_mean_does_not_exist_is_null_flagged_and_outside_the_totals(
+    posterior: Posterior, customers: Customers, scores: Scores
+) -> None:
+    """One draw with q below 1: the mean spend of those without paid repeats is infinite."""
+    spend = posterior.parts["spend"]
+    q = spend.values["q"].copy()
+    q[0, 0] = 0.9
+    odd = replace(spend, values=spend.values | {"q": q})
+    parts = {**posterior.parts, "spend": odd}
+    found = score(replace(posterior, parts=parts), customers, Settings(predictive=False))
+    prior_only = found.table["monetary_value"].isna()
+    assert found.table["clv"].isna().equals(prior_only)
+    assert (found.table["flags"].map(lambda f: "spend_undefined" in f) == prior_only).all()
+    assert found.document["without_value"] == prior_only.sum()
+    assert found.document["totals"]["clv"]["mean"] == pytest.approx(found.table["clv"].sum())
+
+
+def test_the_fewest_draws_of_any_part_are_used_of_all(
+    posterior: Posterior, customers: Customers
+) -> None:
+    some = customers.take(np.arange(5))
+    assert np.isfinite(score(posterior, some, Settings(draws=5_000)).table["clv"]).all()
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"horizon_days": 0}, {"margin": 0.0}, {"annual_discount": -0.1}, {"draws": 0}]
+    "wrong", [{"horizon_days": 0}, {"margin": 0.0}, {"annual_discount": -0.1}, {"draws": 99}]
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):

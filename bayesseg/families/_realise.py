@@ -1,4 +1,4 @@
-"""Realised value: what one possible future of a customer brings, purchase by purchase."""
+"""Realised purchases and value: one possible future of a customer, purchase by purchase. L4."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def realise(
     discount: float,
     keys: Keys,
     draw_index: Any,
-) -> Array:
-    """Discounted spend within ``horizon`` in one simulated future per customer and draw.
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Discounted spend and purchases within ``horizon`` in one future per customer and draw.
 
     A customer alive buys after gaps Exp(λ); each purchase ends it with probability p_drop, and death
     at Exp(μ) ends it at any time. A purchase at t is paid with probability ``paid_share`` and then
@@ -42,13 +42,14 @@ def realise(
         draw_index: (S,) integers that name the draws.
 
     Returns:
-        Array (N, S) in currency.
+        Two arrays (N, S): spend in currency, and the number of purchases, free ones included.
     """
-    out = np.empty(latents.shape[:2])
+    spend = np.empty(latents.shape[:2])
+    purchases = np.empty(latents.shape[:2], dtype=np.int64)
     shape = np.ascontiguousarray(np.broadcast_to(p, latents.shape[1:2]), dtype=np.float64)
     draws = np.asarray(draw_index, dtype=np.uint64)
-    _step(latents, nu, shape, paid_share, horizon, discount, keys, draws, out)
-    return out
+    _step(latents, nu, shape, paid_share, horizon, discount, keys, draws, spend, purchases)
+    return spend, purchases
 
 
 @compiled
@@ -61,11 +62,12 @@ def _step(
     discount: float,
     keys: Keys,
     draw_index: Keys,
-    out: Array,
+    spend: Array,
+    purchases: npt.NDArray[np.int64],
 ) -> None:
-    for i in range(out.shape[0]):
-        for s in range(out.shape[1]):
-            value = 0.0
+    for i in range(spend.shape[0]):
+        for s in range(spend.shape[1]):
+            value, count = 0.0, 0
             alive, rate, drop, death = latents[i, s]
             if alive > 0.0 and rate > 0.0:
                 state = stream(keys[i], draw_index[s], _PURPOSE)
@@ -74,6 +76,7 @@ def _step(
                 state, gap = exponential(state)
                 t = gap / rate
                 while t < end:
+                    count += 1
                     state, u = uniform(state)
                     if u < paid_share:
                         state, log_order = log_gamma(state, shape[s])
@@ -83,4 +86,5 @@ def _step(
                         break
                     state, gap = exponential(state)
                     t += gap / rate
-            out[i, s] = value
+            spend[i, s] = value
+            purchases[i, s] = count

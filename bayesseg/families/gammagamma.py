@@ -60,15 +60,23 @@ def tabulate(columns: Columns) -> Table:
         )
     counts, which_n = np.unique(n, return_inverse=True)
     sums, which_S = np.unique(S, return_inverse=True)
-    log_S = np.log(S)
-    constants = [weight.sum(), weight @ log_S, (weight * n) @ log_S, weight @ np.log(n)]
+    at_n = np.bincount(which_n, weights=weight).astype(np.float64)
+    at_S = np.bincount(which_S, weights=weight).astype(np.float64)
+    n_at_S = np.bincount(which_S, weights=weight * n).astype(np.float64)
+    # sums over sorted distinct values: the same bits for any order of customers and any BLAS
+    constants = [
+        at_n.sum(),
+        (at_S * np.log(sums)).sum(),
+        (n_at_S * np.log(sums)).sum(),
+        (at_n * np.log(counts)).sum(),
+    ]
     return Table(
         arrays={
             "n": counts,
-            "at_n": np.bincount(which_n, weights=weight).astype(np.float64),
+            "at_n": at_n,
             "S": sums,
-            "at_S": np.bincount(which_S, weights=weight).astype(np.float64),
-            "n_at_S": np.bincount(which_S, weights=weight * n).astype(np.float64),
+            "at_S": at_S,
+            "n_at_S": n_at_S,
             "constants": np.array(constants),
         },
         rows=len(np.unique(np.column_stack([n, S]), axis=0)),

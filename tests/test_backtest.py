@@ -1,0 +1,110 @@
+"""Backtests: forecasts made before a cut, compared with what came after it."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayesseg.backtest import backtest
+from bayesseg.ingest import Purchases, read_purchases
+from bayesseg.spec import load_spec
+
+AS_OF = date(1998, 6, 30)
+
+
+def orders(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(
+        path,
+        sep=r"\s+",
+        header=None,
+        names=["master", "customer_id", "date", "cds", "amount"],
+        dtype={"customer_id": str},
+    )
+    return frame.assign(date=pd.to_datetime(frame["date"].astype(str)))
+
+
+@pytest.fixture(scope="module")
+def purchases(cdnow_sample: Path) -> Purchases:
+    return read_purchases(orders(cdnow_sample))
+
+
+@pytest.fixture(scope="module")
+def found(purchases: Purchases) -> tuple[dict[str, object], ...]:
+    return backtest(purchases, load_spec("retail"), as_of=AS_OF, seed=1)
+
+
+def test_the_last_two_quarter_points_are_cut_points_of_both_parts(found) -> None:
+    cuts = [(one["part"], one["cut"], one["horizon_days"]) for one in found]
+    assert cuts == [
+        ("purchase", "1997-10-01", 136),
+        ("spend", "1997-10-01", 136),
+        ("purchase", "1998-02-14", 136),
+        ("spend", "1998-02-14", 136),
+    ]
+
+
+def test_what_came_is_counted_as_an_independent_count_does(found, cdnow_sample: Path) -> None:
+    frame = orders(cdnow_sample)
+    for one in found:
+        cut = pd.Timestamp(one["cut"])
+        known = frame.loc[frame["date"] <= cut, "customer_id"].unique()
+        later = frame[
+            (frame["date"] > cut)
+            & (frame["date"] <= cut + timedelta(days=one["horizon_days"]))
+            & frame["customer_id"].isin(known)
+        ]
+        days = later.groupby(["customer_id", "date"]).size()
+        expected = len(days) if one["part"] == "purchase" else later["amount"].sum()
+        assert one["actual"] == pytest.approx(expected)
+
+
+def test_cdnow_is_forecast_low_and_the_interval_says_so(found) -> None:
+    first = found[0]
+    assert first["bias"] == pytest.approx(-0.14, abs=0.02)
+    assert first["lo"] < first["mean"] < first["hi"] < first["actual"]
+
+
+def test_the_same_seed_gives_the_same_numbers(purchases: Purchases, found) -> None:
+    assert backtest(purchases, load_spec("retail"), as_of=AS_OF, seed=1) == found
+
+
+def test_a_model_of_purchases_alone_forecasts_purchases_alone(purchases: Purchases) -> None:
+    spec = load_spec("bgnbd")
+    alone = replace(spec, parts={"purchase": spec.parts["purchase"]})
+    parts = [one["part"] for one in backtest(purchases, alone, as_of=AS_OF, seed=1)]
+    assert parts == ["purchase", "purchase"]
+
+
+def test_a_short_history_is_not_backtested(purchases: Purchases) -> None:
+    assert backtest(purchases, load_spec("retail"), as_of=date(1997, 4, 20), seed=1) == ()
+
+
+def test_simulated_customers_are_forecast_within_their_interval() -> None:
+    """Histories drawn from the model itself: totals must fall inside at about the stated rate."""
+    inside: list[bool] = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        rows = []
+        for i in range(600):
+            rate, drop, day = rng.gamma(0.8, 1 / 60), rng.beta(1.0, 4.0), rng.integers(0, 60)
+            rows.append((f"c{i}", day))
+            while rng.random() >= drop:
+                day += rng.exponential(1 / rate)
+                if day > 480:
+                    break
+                rows.append((f"c{i}", int(day)))
+        frame = pd.DataFrame(rows, columns=["customer_id", "day"]).drop_duplicates()
+        frame["date"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["day"], unit="D")
+        frame["amount"] = rng.gamma(6.0, 5.0, len(frame)).round(2)
+        spec = load_spec("retail")
+        with read_purchases(frame[["customer_id", "date", "amount"]]) as log:
+            end = date(2024, 1, 1) + timedelta(days=480)
+            inside += [
+                one["lo"] <= one["actual"] <= one["hi"]
+                for one in backtest(log, spec, as_of=end, seed=1)
+                if one["part"] == "purchase"
+            ]
+    assert np.mean(inside) >= 0.75
