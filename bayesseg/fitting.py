@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +24,7 @@ from bayesseg.families import FAMILIES
 from bayesseg.features import FeatureState, apply, learn, raw_columns
 from bayesseg.inference.gibbs import gibbs
 from bayesseg.inference.parallel import Task, running
-from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity
+from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity, now
 from bayesseg.priors import scales_of
 from bayesseg.readiness import require_ready
 from bayesseg.spec import ModelSpec
@@ -94,7 +93,7 @@ def fit(
             likelihood = baseline.maximum_likelihood(columns, families) if families else {}
         with _timed(seconds, "sampling"):
             parts |= samplers()
-    parts = {part: parts[part] for part in spec.parts}
+    parts = {part: _laid_out(parts[part]) for part in spec.parts}
     if on_progress:
         on_progress(Progress("judge", 0, 1))
     facts = {
@@ -148,6 +147,15 @@ def _features(
     return state, apply(state, raw)
 
 
+def _laid_out(draws: Draws) -> Draws:
+    """The draws in C order, as they come back from a file: sums depend on the layout's order."""
+    return Draws(
+        {name: np.ascontiguousarray(values) for name, values in draws.values.items()},
+        {name: np.ascontiguousarray(values) for name, values in draws.stats.items()},
+        draws.info,
+    )
+
+
 def _seed(seed: int, part: str) -> int:
     """A seed a part, the same whatever other parts the model has."""
     key = int.from_bytes(part.encode())
@@ -183,7 +191,7 @@ def _manifest(
         "name": spec.name,
         "time_unit": spec.time_unit,
         "seed": seed,
-        "created_at": _now(),
+        "created_at": now().isoformat(),
         "versions": {name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
@@ -246,12 +254,6 @@ def _fingerprint(columns: Columns, matrix: np.ndarray) -> str:
         order = np.lexsort(rows.T[::-1]) if rows.size else slice(None)
         digest.update(np.ascontiguousarray(rows[order], dtype="<f8").tobytes())
     return digest.hexdigest()
-
-
-def _now() -> str:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    return moment.replace(microsecond=0).isoformat()
 
 
 @contextmanager

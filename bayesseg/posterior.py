@@ -12,10 +12,12 @@ import hashlib
 import io
 import json
 import math
+import os
 import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,13 @@ class Posterior:
     parts: Mapping[str, Draws]
     manifest: Mapping[str, Any]
     summary: Mapping[str, Any]
+
+
+def now() -> datetime:
+    """The time of writing, to the second, in UTC; ``SOURCE_DATE_EPOCH`` fixes it."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.replace(microsecond=0)
 
 
 def available(draws: Draws) -> int:

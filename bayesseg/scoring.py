@@ -8,10 +8,9 @@ are about the file). No PyMC is imported here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.families._realise import realise
 from bayesseg.features import apply, raw_columns
-from bayesseg.posterior import Posterior, available, textbook, thinned
+from bayesseg.posterior import Posterior, available, now, textbook, thinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -385,7 +384,7 @@ def _segment_columns(
     for name in ("p_churn", "clv", "value_at_risk"):
         if name in per_draw:
             sums[f"segment_{name}"] = np.einsum("nsk,sn->sk", member, per_draw[name])
-    for name in posterior.features.names:
+    for name in posterior.features.profiled:
         values = raw[name].astype(np.float64)
         known = np.isfinite(values)
         sums[f"known_{name}"] = member[known].sum(axis=0)
@@ -450,7 +449,7 @@ def _table(
         table["as_of"] = np.full(count, np.datetime64(data.as_of, "s"))
         table["horizon_days"] = np.full(count, settings.horizon_days, dtype=np.int32)
         table["value_horizon_days"] = np.full(count, settings.value_horizon_days, dtype=np.int32)
-    table["scored_at"] = pd.Series([_now()] * count, dtype="datetime64[s, UTC]")
+    table["scored_at"] = pd.Series([now()] * count, dtype="datetime64[s, UTC]")
     return pd.DataFrame(table)
 
 
@@ -511,12 +510,6 @@ def _flags(
     return np.asarray(words[code])
 
 
-def _now() -> datetime:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    return moment.replace(microsecond=0)
-
-
 def _document(
     posterior: Posterior,
     data: Customers | Attributes,
@@ -534,7 +527,7 @@ def _document(
         "verdict": posterior.manifest["verdict"],
         "verdicts": posterior.manifest["verdicts"],
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
-        "scored_at": _now().isoformat(),
+        "scored_at": now().isoformat(),
         "customers": len(data),
         "without_value": int(table["clv"].isna().sum()) if "clv" in table else 0,
         "totals": {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -36,6 +37,17 @@ def cdnow_sample() -> Path:
 def cdnow_master() -> Path:
     """CDNOW, 23,570 customers: a header line, then id, date, CDs, dollars."""
     return _dataset("CDNOW_master.txt")
+
+
+@pytest.fixture(scope="session")
+def cdnow_orders(cdnow_sample: Path) -> pd.DataFrame:
+    """The CDNOW sample as a purchase log: customer_id (text), date, amount."""
+    names = ["master", "customer_id", "date", "cds", "amount"]
+    frame = pd.read_csv(
+        cdnow_sample, sep=r"\s+", header=None, names=names, dtype={"customer_id": str}
+    )
+    frame["date"] = pd.to_datetime(frame["date"].astype(str))
+    return frame[["customer_id", "date", "amount"]]
 
 
 def _bayesseg(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

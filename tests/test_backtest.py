@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,20 +14,9 @@ from bayesseg.spec import load_spec
 AS_OF = date(1998, 6, 30)
 
 
-def orders(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(
-        path,
-        sep=r"\s+",
-        header=None,
-        names=["master", "customer_id", "date", "cds", "amount"],
-        dtype={"customer_id": str},
-    )
-    return frame.assign(date=pd.to_datetime(frame["date"].astype(str)))
-
-
 @pytest.fixture(scope="module")
-def purchases(cdnow_sample: Path) -> Purchases:
-    return read_purchases(orders(cdnow_sample))
+def purchases(cdnow_orders: pd.DataFrame) -> Purchases:
+    return read_purchases(cdnow_orders)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +34,10 @@ def test_the_last_two_quarter_points_are_cut_points_of_both_parts(found) -> None
     ]
 
 
-def test_what_came_is_counted_as_an_independent_count_does(found, cdnow_sample: Path) -> None:
-    frame = orders(cdnow_sample)
+def test_what_came_is_counted_as_an_independent_count_does(
+    found, cdnow_orders: pd.DataFrame
+) -> None:
+    frame = cdnow_orders
     for one in found:
         cut = pd.Timestamp(one["cut"])
         known = frame.loc[frame["date"] <= cut, "customer_id"].unique()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,16 +23,8 @@ FILE_LEVEL = {"priority_rank", "p_top_decile", "scored_at"}
 
 
 @pytest.fixture(scope="module")
-def customers(cdnow_sample: Path) -> Customers:
-    frame = pd.read_csv(
-        cdnow_sample,
-        sep=r"\s+",
-        header=None,
-        names=["master", "customer_id", "date", "cds", "amount"],
-        dtype={"customer_id": str},
-    )
-    frame["date"] = pd.to_datetime(frame["date"].astype(str))
-    with read_purchases(frame) as purchases:
+def customers(cdnow_orders: pd.DataFrame) -> Customers:
+    with read_purchases(cdnow_orders) as purchases:
         return summarise(purchases, as_of=AS_OF)
 
 

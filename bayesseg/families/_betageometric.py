@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from bayesseg._compiled import compiled
 from bayesseg._random import Keys, beta, log_gamma, stream, uniform
-from bayesseg._types import Array, Clock, Columns, Param, Quantity, Table
+from bayesseg._types import Array, Clock, Columns, Family, Param, Quantity, Table
 from bayesseg.errors import InputRejected
 from bayesseg.families._special import look_up, march
 
@@ -439,3 +440,41 @@ def _draw_latents(
             out[i, s, 1] = math.exp(log_rate) / (alpha[s] + (T[i] if alive else t_x[i]))
             out[i, s, 2] = p
             out[i, s, 3] = 0.0
+
+
+# ---------------------------------------------------------------- the two families
+
+
+def beta_geometric(name: str, title: str, m: int, references: tuple[str, ...]) -> Family:
+    """BG/NBD (m = 0) or MBG/NBD (m = 1)."""
+
+    @compiled
+    def kernel(
+        theta: Array,
+        at_x: Array,
+        T: Array,
+        t_x: Array,
+        row_x: npt.NDArray[np.int64],
+        row_T: npt.NDArray[np.int64],
+        row_t_x: npt.NDArray[np.int64],
+        weight: Array,
+    ) -> tuple[float, Array]:
+        return value_and_gradient(theta, m, at_x, T, t_x, row_x, row_T, row_t_x, weight)
+
+    return Family(
+        name=name,
+        title=title,
+        part="purchase",
+        columns=COLUMNS,
+        params=PARAMS,
+        textbook=TEXTBOOK,
+        derive=derive,
+        underive=underive,
+        tabulate=tabulate,
+        logp=partial(log_likelihood, m=m),
+        kernel=kernel,
+        simulate=partial(simulate, m=m),
+        quantities=purchase_quantities(m),
+        latents=partial(latents, m=m),
+        references=references,
+    )

@@ -132,6 +132,13 @@ FAMILY = Family(
         Param(
             "variance", "positive", "", "spread of a standardised feature", ("segment", "feature")
         ),
+        Param(  # in place of the variance where the option says "full"
+            "covariance",
+            "positive definite",
+            "",
+            "joint spread of the standardised features",
+            ("segment", "feature", "feature"),
+        ),
         Param("binary", "unit", "", "chance of a yes", ("segment", "binary_feature")),
     ),
     simulate=simulate,

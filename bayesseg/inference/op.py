@@ -74,10 +74,10 @@ class FusedLogLik(Op):  # type: ignore[misc]
 
 
 def _source_hash() -> int:
-    """Changes with any line of the families: PyTensor keeps compiled code by this number for good."""
+    """Changes with any line compiled in: PyTensor keeps compiled code by this number for good."""
     root = Path(__file__).parents[1]
-    digest = hashlib.sha256((root / "_compiled.py").read_bytes())
-    for path in sorted((root / "families").glob("*.py")):
+    digest = hashlib.sha256()
+    for path in (Path(__file__), root / "_compiled.py", *sorted((root / "families").glob("*.py"))):
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:7])
 
