@@ -69,20 +69,23 @@ def summarise(
         date: name of the date column.
         amount: name of the amount column, or an expression such as ``"Quantity * UnitPrice"``.
         **options: the other fields of ``bayesseg.ingest.Options``.
+
+    Raises:
+        UsageError: ``as_of`` is no day.
+        InputRejected: the data cannot be used as they are.
     """
     chosen = replace(Options(customer_id=customer_id, date=date, amount=amount), **options)
     with read_purchases(orders, chosen) as purchases:
-        return _customers.summarise(purchases, as_of=_day(as_of))
-
-
-def _day(day: str | dt.date | None) -> dt.date | None:
-    return dt.date.fromisoformat(day) if isinstance(day, str) else day
+        return _customers.summarise(purchases, as_of=as_of)
 
 
 def fit(
     data: Customers | Attributes, model: str | Path | ModelSpec = "retail", *, seed: int
 ) -> Posterior:
-    """Fit a model: a shipped name, a TOML file or a ``ModelSpec``. A value comes back."""
+    """Fit a model: a shipped name, a TOML file or a ``ModelSpec``. A value comes back.
+
+    No backtest is made here, so ``forecast`` is ``"not-assessed"``; ``bayesseg fit`` makes two.
+    """
     spec = model if isinstance(model, ModelSpec) else load_spec(model)
     return _fit.fit(data, spec, seed=seed)
 

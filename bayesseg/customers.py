@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg import sql
+from bayesseg import spans, sql
 from bayesseg._types import Columns, IntArray
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import Purchases, Source, finding, many, read_table
@@ -335,10 +335,7 @@ def _as_of(purchases: Purchases, given: date | str | None) -> tuple[date, str]:
     if given is None:
         _refuse_lone_day(purchases, last)
         return last, "last day in the data"
-    try:
-        day = given if isinstance(given, date) else date.fromisoformat(given)
-    except ValueError as error:
-        raise UsageError(f"--as-of {given!r} is not a day", fix="write it 2024-01-31") from error
+    day = spans.day(given)
     if day > max(date.today(), last):
         raise UsageError(f"--as-of {day} is in the future", fix="give the last day of the data")
     if day < date.fromisoformat(purchases.provenance["days"]["first"]):

@@ -1,4 +1,4 @@
-"""Segment features: what a model file asks for, what was learned, and the matrix. L3.
+"""Segment features: what a model file asks for, what was learned, and the matrix. L4.
 
 ``learn`` looks at the training customers once (transform, centre, scale); ``apply`` only uses what was
 learned, so a customer scored tomorrow stands on the old scale. Missing and structurally absent cells
@@ -42,16 +42,23 @@ class Feature:
 class FeatureState:
     """Everything learned about the features; number features first, then binary ones.
 
-    ``notes`` says what was left out or decided, and why, in words for people.
+    ``descriptors`` are numeric columns that are profiled and stay out of the matrix. ``notes`` says
+    what was left out or decided, and why, in words for people.
     """
 
     features: tuple[Feature, ...]
     notes: tuple[str, ...] = field(default=())
+    descriptors: tuple[str, ...] = field(default=())
 
     @property
     def names(self) -> tuple[str, ...]:
         """Columns of the matrix, in order."""
         return tuple(feature.column for feature in self.features)
+
+    @property
+    def profiled(self) -> tuple[str, ...]:
+        """Columns to describe a segment by: those of the matrix, then the descriptors."""
+        return self.names + self.descriptors
 
     @property
     def numbers(self) -> int:
@@ -69,7 +76,7 @@ def from_json(text: str) -> FeatureState:
     try:
         raw = json.loads(text)
         features = tuple(Feature(**item) for item in raw["features"])
-        return FeatureState(features, tuple(raw["notes"]))
+        return FeatureState(features, tuple(raw["notes"]), tuple(raw["descriptors"]))
     except (ValueError, TypeError, KeyError) as error:
         raise ArtefactBad(f"the stored features cannot be read: {error}") from error
 
@@ -181,7 +188,12 @@ def _transformed(values: Array, transform: str, column: str) -> Array:
 
 
 def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
-    """Why a column cannot be a Gaussian feature, or nothing."""
+    """Why a column cannot be a Gaussian feature, or nothing.
+
+    One value may hold at most ``ATOM_SHARE`` of the rows that have one. Exempt is a measurement
+    rounded to a grid: ten distinct values or more, and next to the fullest (within three steps) one
+    about half as full or fuller, within three standard errors.
+    """
     if values.dtype == object:
         return "is text"
     seen = values[~np.isnan(values)]
@@ -194,11 +206,10 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
     if wildcard and len(distinct) == len(seen) > 20 and whole and np.ptp(seen) < 2 * len(seen):
         return "looks like a row number or an id"
     top = int(np.argmax(counts))
-    share = counts[top] / len(values)
+    share = counts[top] / len(seen)
     near = counts[max(top - _WINDOW, 0) : top + _WINDOW + 1].copy()
     near[min(top, _WINDOW)] = 0
     beside = int(near.max())
-    # A measurement rounded to a grid has neighbours about as full as its fullest value: no atom there.
     rounded = len(distinct) >= _LATTICE and counts[top] <= 2 * beside + 3 * np.sqrt(2 * beside)
     if share > ATOM_SHARE and not rounded:
         return f"has {share:.0%} of its rows on one value ({distinct[top]:g})"
@@ -223,9 +234,10 @@ def _refuse(column: str, fault: str, fix: str) -> InputRejected:
 def _resolve(
     specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]], notes: list[str]
 ) -> list[FeatureSpec]:
+    """The base features, wildcards replaced by the columns that no feature names."""
     named = {spec.column for spec in specs}
     resolved = []
-    for spec in specs:
+    for spec in (spec for spec in specs if spec.role == "base"):
         if spec.column != "*":
             resolved.append(spec)
             continue
@@ -239,6 +251,24 @@ def _resolve(
     return resolved
 
 
+def _descriptors(
+    specs: Sequence[FeatureSpec],
+    columns: Mapping[str, npt.NDArray[Any]],
+    base: Sequence[str],
+    notes: list[str],
+) -> tuple[str, ...]:
+    """Numeric columns to profile only; a wildcard takes what is not a base feature."""
+    found: list[str] = []
+    for spec in (spec for spec in specs if spec.role == "descriptor"):
+        wanted = columns if spec.column == "*" else (spec.column,)
+        for name in (name for name in wanted if name not in (*base, *found)):
+            if _column(columns, name).dtype == object:
+                notes.append(f"does not profile {name}: it is text")
+            else:
+                found.append(name)
+    return tuple(found)
+
+
 def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]]) -> FeatureState:
     """Choose transforms and measure centres and scales on the training columns.
 
@@ -248,7 +278,7 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
     notes: list[str] = []
     wild = any(spec.column == "*" for spec in specs)
     numbers, binaries = [], []
-    for spec in _resolve([s for s in specs if s.role == "base"], columns, notes):
+    for spec in _resolve(specs, columns, notes):
         values = _column(columns, spec.column)
         if spec.type == "binary":
             binaries.append(_learn_binary(spec.column, values))
@@ -267,7 +297,9 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
             code="no_features",
         )
     numbers = _without_twins(numbers, columns, notes if wild else None)
-    return FeatureState((*numbers, *binaries), tuple(notes))
+    base = (*numbers, *binaries)
+    descriptors = _descriptors(specs, columns, [feature.column for feature in base], notes)
+    return FeatureState(base, tuple(notes), descriptors)
 
 
 def _learn_binary(column: str, values: npt.NDArray[Any]) -> Feature:
@@ -304,11 +336,15 @@ def _same(a: Array, b: Array) -> bool:
 # --- applying ------------------------------------------------------------------------------------
 
 
-def _standardised(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
-    values = _column(columns, feature.column)
+def _numeric(columns: Mapping[str, npt.NDArray[Any]], name: str) -> Array:
+    values = _column(columns, name)
     if values.dtype == object:
-        raise _refuse(feature.column, "is text", "the fit saw numbers; check the file's columns")
-    values = np.asarray(values, dtype=np.float64)
+        raise _refuse(name, "is text", "the fit saw numbers; check the file's columns")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _standardised(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    values = _numeric(columns, feature.column)
     if np.isinf(values).any():
         raise _refuse(feature.column, "has infinite values", "leave such cells empty")
     if feature.type == "binary" and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
@@ -324,4 +360,6 @@ def apply(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> Array
     Raises:
         InputRejected: a column is missing, is text, or leaves the range of its transform.
     """
+    for name in state.descriptors:
+        _numeric(columns, name)
     return np.stack([_standardised(feature, columns) for feature in state.features], axis=1)

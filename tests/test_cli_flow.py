@@ -198,14 +198,77 @@ def test_a_changed_run_is_refused_before_it_is_used(demo, cli, tmp_path):
         assert "has changed" in result.stderr
 
 
-def test_scores_of_another_run_are_refused(demo, cli, tmp_path):
-    scores = tmp_path / "scores.parquet"
-    shutil.copy(demo.folder / SCORES, scores)
+@pytest.mark.parametrize("foreign", ["table", "document"])
+def test_scores_of_another_run_are_refused(foreign, demo, cli, tmp_path):
+    """Whichever of the two files is of the other run."""
+    table = read_scores(demo.folder / SCORES)
     document = json.loads((demo.folder / "demo/scores.json").read_text())
-    (tmp_path / "scores.json").write_text(json.dumps(document | {"model_id": "f" * 64}))
-    result = cli("report", RUN, "--scores", scores, "-o", tmp_path / "r.html")
-    assert result.exit_code == 5
-    assert "was not made with this run" in result.stderr
+    if foreign == "table":
+        table = table.assign(model_id="f" * 64)
+    else:
+        document["model_id"] = "f" * 64
+    scores = tmp_path / "scores.parquet"
+    table.to_parquet(scores)
+    (tmp_path / "scores.json").write_text(json.dumps(document))
+    for words in (
+        ("report", RUN, "--scores", scores, "-o", tmp_path / "r.html"),
+        ("segments", RUN, scores),
+    ):
+        result = cli(*words)
+        assert result.exit_code == 5
+        assert "was not made with this run" in result.stderr
+
+
+def test_a_document_of_somebody_else_is_not_written_over(cli, tmp_path):
+    (tmp_path / "keep.json").write_text("mine")
+    result = cli("score", RUN, ORDERS, "-o", tmp_path / "keep.csv")
+    assert result.exit_code == 2
+    assert "keep.json exists already" in result.stderr
+    assert (tmp_path / "keep.json").read_text() == "mine"
+    assert not (tmp_path / "keep.csv").exists()
+    done = cli("score", RUN, ORDERS, "-o", tmp_path / "keep.csv", "--no-predictive", "--force")
+    assert done.exit_code == 0
+    assert json.loads((tmp_path / "keep.json").read_text())["customers"] == 2357
+
+
+def test_a_list_on_stdout_is_nothing_but_the_list(cli):
+    result = cli("prioritise", SCORES, "--count", 3, "-o", "-")
+    header, *rows = result.stdout.splitlines()
+    assert header.startswith("rank,customer_id,")
+    assert len(rows) == 3
+
+
+def test_a_page_names_customers_only_when_asked(demo, cli, tmp_path):
+    ids = read_scores(demo.folder / SCORES)["customer_id"]
+    page = tmp_path / "r.html"
+    words = ("report", RUN, "--scores", SCORES, "--force", "-o", page)
+    assert cli(*words).exit_code == 0
+    numbers = json.loads(page.with_suffix(".json").read_text())["sections"]["customers"]
+    assert numbers["listed"][0]["rank"] == 1
+    assert "customer_id" not in numbers["listed"][0]
+    assert not any(f">{one}</t" in page.read_text() for one in ids)
+    assert cli(*words, "--include-ids").exit_code == 0
+    assert any(f">{one}</t" in page.read_text() for one in ids)
+
+
+def test_an_empty_folder_may_be_given_a_full_one_or_a_file_may_not(cli, tmp_path):
+    """Data that carry nothing: the call ends before the fit, after the folder was looked at."""
+    (tmp_path / "none.csv").write_text("")
+    (tmp_path / "empty").mkdir()
+    exits = [
+        cli("run", tmp_path / "none.csv", "-o", tmp_path / out, *force).exit_code
+        for out, *force in (("empty",), (".",), ("none.csv",), ("none.csv", "--force"))
+    ]
+    assert exits == [3, 2, 2, 2]
+    assert (tmp_path / "none.csv").read_text() == ""
+
+
+def test_the_demo_says_how_long_the_fit_took(demo):
+    said = next(line for line in demo.stderr.splitlines() if line.startswith("fitted in "))
+    total, _, steps = said.removeprefix("fitted in ").partition(" s: ")
+    spent = {name: float(s) for name, s in (one.rsplit(" ", 1) for one in steps.split(", "))}
+    assert {"segments", "sampling", "backtests"} <= set(spent)
+    assert 0 < max(spent.values()) <= float(total)
 
 
 def test_data_that_end_before_the_training_data_are_refused(cli, tmp_path):
@@ -271,6 +334,27 @@ def test_a_failed_gate_exits_4_and_marks_everything_untrusted(clients, tmp_path)
     assert result.exit_code == 4
     assert not out.exists()
     assert (read_scores(tmp_path / "scores.untrusted.csv")["verdict"] == "failed").all()
+
+
+def test_a_refit_leaves_no_stale_run_and_a_failed_one_leaves_the_old(clients, tmp_path):
+    (tmp_path / "short.toml").write_text(SHORT)
+    run, untrusted = tmp_path / "run", tmp_path / "run.untrusted"
+
+    def fit(model):
+        words = ["fit", str(clients), "--model", str(model), "-o", str(run), "--force"]
+        return CliRunner().invoke(app, words)
+
+    assert fit(tmp_path / "short.toml").exit_code == 4
+    passed = fit("segments")
+    assert passed.exit_code == 0
+    assert f"removed {untrusted}" in passed.stderr
+    assert not untrusted.exists()
+    before = (run / "manifest.json").read_bytes()
+    failed = fit(tmp_path / "short.toml")
+    assert failed.exit_code == 4
+    assert f"{run} is still the run of an earlier fit" in failed.stderr
+    assert (run / "manifest.json").read_bytes() == before
+    assert untrusted.is_dir()
 
 
 def test_clients_without_purchases_are_segmented(clients, tmp_path):

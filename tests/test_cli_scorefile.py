@@ -1,6 +1,7 @@
 """Score tables as files: nothing is lost, nothing is executed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from bayesseg.cli import scorefile
 from bayesseg.errors import ArtefactBad, UsageError
 
 IDS = ["00042", "NA", "=cmd|'/c calc'!A1", "+1", "-2+3", "@x", "\tx", "a,b", 'quo"te', "[/x]", "é"]
+IDS += ["'=x", "=x", "'", "''", "'plain", "1e5"]
 
 
 @pytest.fixture
@@ -21,23 +23,24 @@ def scores():
             "customer_id": IDS,
             "clv": np.linspace(-1.0, 3.0, count),
             "clv_pred_lo": np.full(count, np.nan),
-            "flags": [["new", "one_time"], *[[] for _ in IDS[1:]]],
-            "model_id": ["abc"] * count,
+            "flags": [("new", "one_time"), *[() for _ in IDS[1:]]],
+            "segment_name": ["=loyal"] * count,
+            "model_id": ["12e4"] * count,
             "as_of": np.full(count, np.datetime64("1998-06-30", "s")),
             "scored_at": pd.Series([pd.Timestamp("2025-01-02T03:04:05Z")] * count).dt.as_unit("s"),
         }
     )
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
 def test_what_is_written_reads_back_the_same(scores, tmp_path, kind):
     path = tmp_path / f"scores.{kind}"
     scorefile.emit(scorefile.encoded(scores, kind), str(path), force=False)
     found = scorefile.read_scores(path)
     assert found["customer_id"].tolist() == IDS
-    assert found["clv"].tolist() == scores["clv"].tolist()
+    for name in ("clv", "flags", "segment_name", "model_id"):
+        assert found[name].tolist() == scores[name].tolist()
     assert found["clv_pred_lo"].isna().all()
-    assert [list(flags) for flags in found["flags"]] == scores["flags"].tolist()
 
 
 def test_no_text_cell_of_a_csv_starts_a_formula(scores):
@@ -60,6 +63,27 @@ def test_parquet_carries_units_and_types(scores, tmp_path):
     assert schema.field("clv").metadata[b"unit"] == b"currency"
     assert str(schema.field("as_of").type) == "date32[day]"
     assert str(schema.field("scored_at").type).endswith("tz=UTC]")
+
+
+def test_parquet_flags_are_lists_of_text_even_where_nobody_has_one(scores, tmp_path):
+    path = tmp_path / "scores.parquet"
+    path.write_bytes(scorefile.encoded(scores[1:], "parquet"))
+    assert str(pq.read_schema(path).field("flags").type) == "list<element: string>"
+
+
+def test_headers_of_a_csv_start_no_formula():
+    """The names of a quarantine are those of somebody's file."""
+    rows = pd.DataFrame({"=cmd|'/c calc'!A1": ["+x", None], "line": [2, 3]})
+    assert scorefile.encoded(rows, "csv").decode().splitlines() == [
+        "'=cmd|'/c calc'!A1,line",
+        "'+x,2",
+        ",3",
+    ]
+
+
+def test_a_table_is_not_written_where_its_document_goes():
+    with pytest.raises(UsageError, match="document"):
+        scorefile.sidecar(Path("scores.json"))
 
 
 def test_ndjson_is_one_object_a_line(scores):

@@ -10,10 +10,13 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from bayesseg.cli import app
+from bayesseg._types import Progress
+from bayesseg.cli import app, shell
 from bayesseg.cli.demo import cdnow_csv
+from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell, printable, verb
 from bayesseg.cli.text import table
+from bayesseg.cli.verbs import PLANNED
 from bayesseg.errors import ArtefactBad, InputRejected, Locked, ResourcesMissing, UsageError
 
 HEAVY = ("arviz", "lifetimes", "matplotlib", "numba", "numpy", "nutpie", "pandas", "pymc", "scipy")
@@ -64,11 +67,63 @@ def test_version_is_that_of_the_package():
         ["fit", "orders.csv", "-o", "run", "--model", "retial"],
         ["check", "no-such-file.csv"],
         ["prioritise", "no-such-file.csv", "--count", "0"],
+        ["prioritise", "scores.csv", "-o", "-", "--json"],
+        ["fit", "orders.csv", "-o", "-"],
+        ["fit", "orders.csv", "-o", "."],
+        ["run", "orders.csv", "-o", "-"],
+        ["report", "run", "--scores", "scores.parquet", "-o", "-"],
+        ["report", "run", "--scores", "scores.parquet", "-o", "r.json"],
+        ["report", "run", "--scores", "scores.parquet", "-o", "scores.html", "--force"],
     ],
 )
 def test_what_makes_no_sense_exits_2(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, words).exit_code == 2
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_planned_verb_says_so(name, bayesseg, tmp_path):
+    said = f"{name} is planned and not in this version"
+    plain = bayesseg(name, "orders.csv", "--origins", "6", cwd=tmp_path)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert plain.stderr.startswith(f"error: {said}\n  fix: use one of run, demo, check")
+    machine = bayesseg(name, "--json", cwd=tmp_path)
+    assert machine.returncode == 2
+    assert json.loads(machine.stdout)["error"]["message"] == said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["chekc"], "No such command 'chekc'. Did you mean 'check'?"),
+        (["score", "run", "--no-such-flag"], "No such option: --no-such-flag"),
+        (["fit", "orders.csv"], "Missing option '-o'"),
+        (["score", "run", "x.csv", "-o", "s.csv", "--margin", "0"], "must be positive"),
+        (["check", "x.csv", "--as-of", "yesterday"], "'yesterday' is not a day"),
+    ],
+)
+def test_misused_flags_are_errors_like_all_others(words, message, bayesseg, tmp_path):
+    plain, machine = (bayesseg(*words, *more, cwd=tmp_path) for more in ([], ["--json"]))
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert plain.stderr.startswith("error: ")
+    assert "\n  fix: " in plain.stderr
+    assert message in plain.stderr
+    document = json.loads(machine.stdout)
+    assert document["exit_code"] == machine.returncode == 2
+    assert message in document["error"]["message"]
+
+
+def test_no_words_show_the_help(bayesseg, tmp_path):
+    done = bayesseg(cwd=tmp_path)
+    assert done.returncode == 0
+    assert "prioritise" in done.stdout
+
+
+def test_what_stdout_cannot_encode_does_not_stop_a_verb(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    (tmp_path / "orders.csv").write_text(cdnow_csv())
+    done = python("-m", "bayesseg", "check", "orders.csv", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def call(work, *flags):
@@ -131,6 +186,23 @@ def test_ctrl_c_exits_130():
     assert call(work).exit_code == 130
 
 
+def test_a_signal_lost_in_native_code_stops_the_next_step(monkeypatch):
+    """What is raised inside a native callback goes nowhere; the flag stays."""
+    monkeypatch.setattr(shell, "_received", [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt), progress() as report:
+        report(Progress("segments", 1, 2))
+
+
+def test_an_error_after_a_signal_is_the_signal_s(monkeypatch):
+    def work(shell: Shell) -> Outcome:
+        raise ResourcesMissing("a process ended unexpectedly")
+
+    monkeypatch.setattr(shell, "_received", [signal.SIGTERM])
+    result = call(work)
+    assert result.exit_code == 143
+    assert "terminated" in result.stderr
+
+
 def test_memory_exhausted_exits_9():
     def work(shell: Shell) -> Outcome:
         raise MemoryError
@@ -140,7 +212,7 @@ def test_memory_exhausted_exits_9():
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_sigterm_exits_143():
-    code = "import os, signal, bayesseg.cli as c; c.app = lambda: signal.pause(); c.main()"
+    code = "import os, signal, bayesseg.cli as c; c.call = lambda _: signal.pause(); c.main()"
     child = subprocess.Popen(
         [sys.executable, "-c", f"print('up', flush=True); {code}"],
         stdout=subprocess.PIPE,
@@ -155,6 +227,15 @@ def test_sigterm_exits_143():
 
 def test_no_id_can_drive_the_terminal():
     assert printable("\x1b[31mred\x07 [bold]x[/x]\n") == "\ufffd[31mred\ufffd [bold]x[/x]\n"
+
+
+def test_no_id_can_turn_the_line_around_or_hide():
+    assert printable("a\u202eb\u2066c\u200bd\ufeffe\u2028") == "a\ufffdb\ufffdc\ufffdd\ufffde\ufffd"
+
+
+def test_spaces_and_letters_of_every_kind_stay():
+    text = "1\u202f234\u00a0% Besan\u00e7on \u5ba2\u6237 e\u0301 \U0001f6d2"
+    assert printable(text) == text
 
 
 def test_tables_align_numbers_right_and_words_left():

@@ -2,7 +2,7 @@
 
 from bayesseg.cli.flags import FitFlags, ScoreFlags, SourceFlags, argv, command_line
 from bayesseg.cli.shell import Shell
-from bayesseg.cli.steps import as_fitted
+from bayesseg.cli.steps.reading import as_fitted
 from bayesseg.ingest import read_purchases
 
 LOG = "who;when;qty;unit;no\n" + "".join(

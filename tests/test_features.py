@@ -71,9 +71,8 @@ def test_state_is_learned_once_and_applied_to_newcomers():
 
 
 def test_state_survives_json_bit_for_bit():
-    state = FeatureState(
-        (Feature("a", "number", "log1p", 0.1 + 0.2, 1 / 3),), ("left out b: text",)
-    )
+    learned = Feature("a", "number", "log1p", 0.1 + 0.2, 1 / 3)
+    state = FeatureState((learned,), ("left out b: text",), ("age",))
     assert features.from_json(features.to_json(state)) == state
 
 
@@ -163,11 +162,33 @@ def test_a_value_outside_the_transform_is_refused_with_its_column():
         learn(data, FeatureSpec("v", transform="log"))
 
 
-def test_descriptors_are_read_but_stay_out_of_the_matrix():
-    data = attributes(v=RNG.normal(size=50), age=np.repeat(40.0, 50))
-    state, columns = learn(data, FeatureSpec("v"), FeatureSpec("age", role="descriptor"))
-    assert set(columns) == {"v", "age"}
-    assert state.names == ("v",)
+def test_descriptors_are_profiled_but_stay_out_of_the_matrix():
+    data = attributes(
+        v=RNG.normal(size=50), age=np.repeat(40.0, 50), town=np.array(["Lyon"] * 50, dtype=object)
+    )
+    described = [FeatureSpec(name, role="descriptor") for name in ("age", "town")]
+    state, columns = learn(data, FeatureSpec("v"), *described)
+    assert (state.names, state.profiled) == (("v",), ("v", "age"))
+    assert state.notes == ("does not profile town: it is text",)
+    assert features.apply(state, columns).shape == (50, 1)
+    with pytest.raises(InputRejected, match="'age' is text"):
+        features.apply(state, columns | {"age": columns["town"]})
+
+
+def test_a_wildcard_leaves_named_descriptors_alone_and_may_profile_the_rest():
+    n = 100
+    data = attributes(v=RNG.normal(size=n), age=RNG.normal(size=n), flag=np.arange(n) % 2.0)
+    named = learn(data, FeatureSpec("*"), FeatureSpec("age", role="descriptor"))[0]
+    assert (named.names, named.descriptors) == (("v",), ("age",))
+    rest = learn(data, FeatureSpec("v"), FeatureSpec("*", role="descriptor"))[0]
+    assert (rest.names, rest.descriptors) == (("v",), ("age", "flag"))
+
+
+def test_the_share_of_one_value_is_among_the_rows_that_have_one():
+    values = np.where(np.arange(400) < 100, RNG.normal(size=400), np.nan)
+    values[:8] = 7.0  # 8 % of the hundred seen, 2 % of all
+    with pytest.raises(InputRejected, match="8% of its rows on one value"):
+        learn(attributes(v=values), FeatureSpec("v"))
 
 
 def test_attributes_joined_to_customers_are_features_too():

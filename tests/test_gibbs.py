@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import integrate, optimize, special, stats
 
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES, _blocks, gmm
@@ -165,8 +165,9 @@ def test_labels_are_drawn_with_their_probabilities():
     p = np.array([0.2, 0.5, 0.3])
     n = 30_000
     joint = np.broadcast_to(np.log(p) - 3.0, (n, 1, 3)).copy()
-    likelihood, entropy = _allocate(joint, np.random.default_rng(3).random((1, n)))
+    likelihood, entropy, sizes = _allocate(joint, np.random.default_rng(3).random((1, n)))
     counts = joint.sum((0, 1))
+    np.testing.assert_array_equal(sizes[0], counts)
     assert stats.chisquare(counts, n * p).pvalue > 1e-3
     assert likelihood[0] / n == pytest.approx(-3.0)
     assert entropy[0] / n == pytest.approx(stats.entropy(p))
@@ -203,6 +204,27 @@ def test_rand_index_of_the_same_partition_is_one_and_of_chance_near_zero():
     a = rng.integers(3, size=3000)
     assert modes.rand_index(a, (a + 1) % 3) == 1.0
     assert abs(modes.rand_index(a, rng.integers(3, size=3000))) < 0.01
+
+
+def corners() -> np.ndarray:
+    """Four clouds at the corners of a square, the whole unchanged by any of its symmetries."""
+    one = 0.3 * np.random.default_rng(0).normal(size=(20, 2))
+    signs = np.array(list(product((1.0, -1.0), repeat=2)))
+    cloud = np.concatenate([sign * one for sign in signs])
+    cloud = np.concatenate([cloud, cloud[:, ::-1]])
+    return np.concatenate([cloud + sign for sign in signs])
+
+
+def test_two_cuts_of_equal_height_are_two_modes():
+    """Four clouds and two components: left from right is as good as upper from lower."""
+    rows = corners()
+    found = modes.find_modes(gmm.plan(part(2), 2, 0), rows, np.random.default_rng(1))
+    first, second = found.log_posterior[:2]
+    assert first == pytest.approx(second, abs=0.05)
+    assert (found.log_posterior[2:] < first - 100.0).all()
+    assert modes.rand_index(found.allocation[0], found.allocation[1]) < 0.05
+    draws = gibbs(GMM, part(2), rows, InferenceSpec(4, 100, 50), 1, numbers=2)
+    assert draws.info["modes"]["distinct_between_chains"] == 2
 
 
 def test_chains_that_share_a_mode_are_one_group():
@@ -244,6 +266,16 @@ def test_one_component_agrees_with_quadrature():
         assert abs(sample.mean() - expectation(f) / total) < 4 * mcse(sample)
 
 
+def test_one_component_with_every_kind_of_column_has_weight_one():
+    rows = matrix(40, 2, 1)
+    draws = gibbs(GMM, part(1), rows, InferenceSpec(4, 200, 50), 1, numbers=2)
+    assert (draws.values["weights"] == 1.0).all()
+    assert draws.info["modes"]["distinct_between_chains"] == 1
+    assert draws.info["relabel"]["disagreement"] == 0.0
+    assert draws.info["overlap"]["max_bhattacharyya"] == 0.0
+    assert draws.info["mixing"]["ess"] > 400
+
+
 def test_two_components_agree_with_the_sum_over_all_partitions():
     x = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
     draws = gibbs(GMM, part(2), x[:, None], InferenceSpec(4, 4000, 200), 2, numbers=0)
@@ -265,6 +297,26 @@ def test_two_components_agree_with_the_sum_over_all_partitions():
 
 
 SHORT = InferenceSpec(4, 20, 10)
+
+
+def test_no_customer_can_be_solved_for_from_what_is_kept():
+    """Each stored density is that of some point: least squares finds it, and it is nobody's."""
+    rows = two_clouds(60)[0][:, :2]
+    draws = gibbs(GMM, part(2), rows, InferenceSpec(4, 100, 100), 5, numbers=2)
+    flat = {name: v.reshape(-1, *v.shape[2:])[::5] for name, v in draws.values.items()}
+    kept = {name: v.reshape(-1, *v.shape[2:])[::5] for name, v in draws.stats.items()}
+    own = gmm.log_density(flat, rows)
+    for series in kept["log_density"].T:
+        start = rows[np.abs(own - series).sum(1).argmin()]
+        solved = optimize.least_squares(
+            lambda x, s=series: gmm.log_density(flat, x[None])[0] - s, start, xtol=1e-12
+        )
+        assert np.abs(solved.fun).max() < 1e-4  # the attack works
+        assert np.abs(rows - solved.x).max(1).min() > 1e-3  # and meets nobody
+    p = gmm.responsibilities(flat, rows)
+    together = np.einsum("isk,jsk->ijs", p, p)[np.triu_indices(len(rows))]
+    for series in kept["coassignment"].T:
+        assert np.abs(together - series).max(1).min() > 1e-12
 
 
 def assert_same(a, b):

@@ -1,5 +1,7 @@
 """The Op, the PyMC model and the sampler, each family compiled once."""
 
+import multiprocessing
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -199,3 +201,13 @@ def test_an_error_in_a_process_comes_back_as_itself():
     with pytest.raises((BayessegError, KeyError)) as caught:
         parallel.run_all({"spend": broken("nuts")}, processes=True)
     assert "median_order" in str(caught.value)
+
+
+def test_leaving_early_ends_every_process(sampled):
+    with parallel.running(sampled[2], processes=True):
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert multiprocessing.active_children() == []

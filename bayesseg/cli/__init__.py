@@ -5,19 +5,21 @@ Nothing heavy is imported here: verbs import what they need when they are called
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from bayesseg.cli.shell import leave, listen, verb
-from bayesseg.cli.verbs import VERBS
+from bayesseg.cli.shell import Outcome, Shell, finish, leave, listen, verb
+from bayesseg.cli.verbs import PLANNED, VERBS
+from bayesseg.errors import UsageError
 
 app = typer.Typer(
     name="bayesseg",
     help="Segments, churn and value of customers, with honest intervals, from a purchase log.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
 )
 for name, function in VERBS.items():
     app.command(name)(verb(function))
@@ -44,6 +46,23 @@ def main() -> None:
     """The entry point ``bayesseg``."""
     listen()
     try:
-        app()
+        sys.exit(call(sys.argv[1:] or ["--help"]))
     finally:
         leave()
+
+
+def call(words: Sequence[str]) -> int | None:
+    """Call a verb; misuse of flags ends as every other error does, under ``--json`` too."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name in PLANNED:
+        error = UsageError(
+            f"{name} is planned and not in this version", fix=f"use one of {', '.join(VERBS)}"
+        )
+    else:
+        try:
+            code: int | None = app(words, standalone_mode=False)
+            return code
+        except typer.TyperException as misuse:
+            help_of = f"bayesseg {name} --help" if name in VERBS else "bayesseg --help"
+            error = UsageError(misuse.format_message().rstrip("."), fix=f"see {help_of}")
+    return finish(Outcome({}, error), Shell(as_json="--json" in words))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from bayesseg.spans import days
+from bayesseg.spans import day, days
 
 if TYPE_CHECKING:
     from bayesseg.ingest import Options
@@ -19,22 +18,57 @@ if TYPE_CHECKING:
 SEED = 1
 
 
-def day(text: str) -> dt.date:
-    """A day written YYYY-MM-DD."""
-    try:
-        return dt.date.fromisoformat(str(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write YYYY-MM-DD") from None
-
-
 def _positive(value: float) -> float:
     if value <= 0:
         raise typer.BadParameter("must be positive")
     return value
 
 
+def _file(path: Path) -> Path:
+    if str(path) == "-":
+        raise typer.BadParameter("several files are written; give a name, - is stdout")
+    return path
+
+
+def _named(path: Path) -> Path:
+    _target(str(path))
+    return _file(path)
+
+
+def _target(name: str | None) -> str | None:
+    if name is not None and Path(name).name in ("", ".."):
+        raise typer.BadParameter(f"{name} is a folder; give a name in it")
+    return name
+
+
 Data = Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")]
 Run = Annotated[Path, typer.Argument(help="Run directory written by fit.", metavar="RUN")]
+Out = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="RUN", callback=_named, help="Run directory to write."),
+]
+Folder = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUT", callback=_file, help="Folder to write.")
+]
+Html = Annotated[
+    Path, typer.Option("-o", "--out", metavar="HTML", callback=_named, help="Page to write.")
+]
+Table = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        callback=_target,
+        help="Scores to write; - is stdout (CSV).",
+    ),
+]
+List = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--out", metavar="FILE", callback=_target, help="List to write (CSV); - is stdout."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
@@ -75,11 +109,13 @@ class SourceFlags:
         None
     )
     as_of: Annotated[
-        dt.date | None,
-        typer.Option(
-            parser=day, metavar="DAY", help="Last day observed (default: the last day in DATA)."
-        ),
+        str | None,
+        typer.Option(metavar="DAY", help="Last day observed (default: the last day in DATA)."),
     ] = None
+
+    def __post_init__(self) -> None:
+        if self.as_of is not None:
+            day(self.as_of)
 
     def options(self) -> Options:
         """The same as ingest's ``Options``; a flag that was not given keeps its default there."""
@@ -117,7 +153,7 @@ class ScoreFlags:
     annual_discount: Annotated[
         float, typer.Option(min=0, help="Yearly discount rate of future money.")
     ] = 0.10
-    draws: Annotated[int, typer.Option(min=2, help="Posterior draws used.")] = 400
+    draws: Annotated[int, typer.Option(min=100, help="Posterior draws used.")] = 400
     chunk: Annotated[int, typer.Option(min=1, help="Customers at a time: memory, not results.")] = (
         2000
     )

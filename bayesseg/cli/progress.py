@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bayesseg.cli.shell import printable
+from bayesseg.cli.shell import heed, printable
 
 if TYPE_CHECKING:
     from bayesseg._types import OnProgress, Progress
@@ -20,7 +20,12 @@ EVERY = 10.0
 @contextmanager
 def progress() -> Iterator[OnProgress]:
     """Yield the function to call with each message; it may be called from any thread."""
-    with _bars() if sys.stderr.isatty() else _lines() as report:
+    with _bars() if sys.stderr.isatty() else _lines() as show:
+
+        def report(message: Progress) -> None:
+            heed()
+            show(message)
+
         yield report
 
 
@@ -44,7 +49,9 @@ def _bars() -> Iterator[OnProgress]:
         def report(message: Progress) -> None:
             with lock:
                 if message.stage not in tasks:
-                    tasks[message.stage] = bars.add_task(printable(message.stage), detail="")
+                    tasks[message.stage] = bars.add_task(
+                        printable(message.stage), total=message.total, detail=""
+                    )
             bars.update(
                 tasks[message.stage],
                 completed=message.done,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = ("parquet", "csv", "ndjson")
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+_GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What a guard ``'`` is put before; itself too, so that it can be taken off again."""
+_TEXT = ("customer_id", "segment", "segment_name", "runner_up", "flags", "model_id", "verdict")
 
 
 def format_of(target: str, given: str | None) -> str:
@@ -24,7 +26,8 @@ def format_of(target: str, given: str | None) -> str:
     name = given or ("csv" if target == "-" else Path(target).suffix.removeprefix("."))
     if name not in FORMATS:
         raise UsageError(
-            f"cannot tell the format of {target}", fix=f"--format is one of {', '.join(FORMATS)}"
+            f"{name!r} is no format of scores" if given else f"cannot tell the format of {target}",
+            fix=f"formats: {', '.join(FORMATS)}",
         )
     return name
 
@@ -48,7 +51,11 @@ def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
     if "scored_at" in table:
         table = table.assign(scored_at=table["scored_at"].dt.tz_convert(None))
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    types = {"as_of": pa.date32(), "scored_at": pa.timestamp("s", tz="UTC")}
+    types = {
+        "flags": pa.list_(pa.string()),
+        "as_of": pa.date32(),
+        "scored_at": pa.timestamp("s", tz="UTC"),
+    }
     fields = [
         pa.field(f.name, types.get(f.name, f.type), metadata={"unit": units.get(f.name, "")})
         for f in arrow.schema
@@ -59,7 +66,9 @@ def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
 
 
 def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:
-    """Lists joined, days as days, and text that a spreadsheet could take for a formula guarded."""
+    """Flags joined, days as days, and text that a spreadsheet could take for a formula guarded."""
+    import pandas as pd
+
     columns: dict[str, Any] = {}
     for name in table:
         column = table[name]
@@ -71,11 +80,17 @@ def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:
             column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
         if not raw and (column.dtype == object or str(column.dtype) == "str"):
             text = column.astype("str")
-            column = column.where(~text.str.startswith(_DANGEROUS), "'" + text)
-        columns[str(name)] = column
-    import pandas as pd
-
+            column = column.where(~text.str.startswith(_GUARDED), "'" + text)
+        columns[str(name) if raw else _guarded(str(name))] = column
     return pd.DataFrame(columns)
+
+
+def _guarded(text: str) -> str:
+    return f"'{text}" if text.startswith(_GUARDED) else text
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in _GUARDED else text
 
 
 def _days(column: pd.Series) -> pd.Series:
@@ -90,7 +105,7 @@ def emit(content: bytes, target: str, *, force: bool) -> Path | None:
         sys.stdout.buffer.flush()
         return None
     path = Path(target)
-    refuse_existing(path, force=force)
+    refuse_existing(path, force=force, file=True)
     write_bytes(path, content)
     return path
 
@@ -102,12 +117,17 @@ def untrusted(path: str) -> str:
 
 
 def sidecar(path: Path) -> Path:
-    """The JSON document beside a score file."""
+    """The JSON document beside a table or a page."""
+    if path.suffix == ".json":
+        raise UsageError(
+            f"{path} is where the document beside it goes", fix="give another extension"
+        )
     return path.with_suffix(".json")
 
 
-def write_document(path: Path, document: Mapping[str, Any]) -> None:
+def write_document(path: Path, document: Mapping[str, Any], *, force: bool) -> None:
     """Write a JSON document, numbers that do not exist as null."""
+    refuse_existing(path, force=force, file=True)
     write_text(path, json.dumps(document, indent=1, allow_nan=False, default=str) + "\n")
 
 
@@ -116,6 +136,8 @@ def read_scores(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     kind = format_of(str(path), None)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist", fix="check the path")
     table: pd.DataFrame
     try:
         if kind == "parquet":
@@ -125,15 +147,22 @@ def read_scores(path: Path) -> pd.DataFrame:
         elif kind == "csv":
             table = pd.read_csv(
                 path,
-                dtype={"customer_id": "str"},
+                dtype=dict.fromkeys(_TEXT, "str"),
                 keep_default_na=False,
                 na_values={name: [""] for name in _numeric(path)},
             )
-            table["customer_id"] = table["customer_id"].map(_unguarded)
+            for name in table.columns.intersection(list(_TEXT)):
+                table[name] = table[name].map(_unguarded)
             if "flags" in table:
-                table["flags"] = table["flags"].map(lambda text: text.split(";") if text else [])
+                table["flags"] = table["flags"].map(lambda text: text.split(";") if text else ())
         else:
-            table = pd.read_json(path, lines=True, dtype={"customer_id": str})
+            table = pd.read_json(
+                path,
+                lines=True,
+                dtype=dict.fromkeys((name for name in _TEXT if name != "flags"), "str"),
+            )
+        if "flags" in table:
+            table["flags"] = table["flags"].map(tuple)
     except (OSError, ValueError, KeyError) as error:
         raise ArtefactBad(
             f"{path} cannot be read as scores ({error})", fix="score again"
@@ -149,12 +178,7 @@ def read_scores(path: Path) -> pd.DataFrame:
 def _numeric(path: Path) -> list[str]:
     with path.open(encoding="utf-8") as handle:
         names = handle.readline().strip().split(",")
-    text = ("customer_id", "segment", "segment_name", "runner_up", "flags", "model_id", "verdict")
-    return [name for name in names if name not in text]
-
-
-def _unguarded(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:2] in _DANGEROUS else text
+    return [name for name in names if name not in _TEXT]
 
 
 def read_document(scores: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import inspect
+import io
 import json
 import os
 import signal
@@ -15,15 +16,17 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any
+from unicodedata import category
 
 import typer
 
-from bayesseg.errors import BayessegError, ResourcesMissing
+from bayesseg.errors import BayessegError, ResourcesMissing, UsageError
 
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 """Exit code and word of each signal that stops a call."""
 _received: list[int] = []
 SCHEMA_VERSION = 1
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,13 @@ class Outcome:
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters, so that no id can drive the terminal."""
+    """``text`` in which no id can drive the terminal, turn the line around or hide.
+
+    Control, direction and zero-width characters are replaced; spaces of every kind stay.
+    """
     return "".join(
-        c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
+        c if c in "\n\t" or category(c) not in _UNSEEN else "\N{REPLACEMENT CHARACTER}"
+        for c in text
     )
 
 
@@ -82,6 +89,8 @@ def verb(function: Callable[..., Outcome | None]) -> Callable[..., None]:
 
     def command(**flags: Any) -> None:
         def make() -> Outcome | None:
+            if shell.as_json and str(flags.get("out")) == "-":
+                raise UsageError("--json and -o - both want stdout", fix="give -o FILE")
             given = {
                 name: record(**{key: flags.pop(key) for key in keys})
                 for name, (record, keys) in records.items()
@@ -107,36 +116,39 @@ def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
     try:
         outcome = work() or Outcome({})
         sys.stdout.flush()
-    except BayessegError as error:
-        if shell.debug:
-            raise
-        outcome = Outcome({}, error)
-    except KeyboardInterrupt:
-        raise _stopped(shell) from None
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise
-    except MemoryError:
-        outcome = Outcome(
-            {},
-            ResourcesMissing("out of memory", fix="close other programs or give a smaller --chunk"),
-        )
-    except Exception as error:
-        if _received:  # native code may turn an interrupt into an error of its own
+    except BaseException as error:
+        # native code may turn an interrupt into an error of its own, and a child may die of it first
+        if _received or isinstance(error, KeyboardInterrupt):
             raise _stopped(shell) from None
         if shell.debug:
             raise
-        outcome = Outcome(
-            {},
-            BayessegError(
-                f"internal error: {type(error).__name__}: {error}",
-                fix="this is a bug; run again with --debug and report the traceback",
-            ),
+        outcome = Outcome({}, _explained(error))
+    if code := finish(outcome, shell):
+        raise typer.Exit(code)
+
+
+def _explained(error: BaseException) -> BayessegError:
+    if isinstance(error, BayessegError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourcesMissing(
+            "out of memory", fix="close other programs or give a smaller --chunk"
         )
-    _finish(outcome, shell)
+    return BayessegError(
+        f"internal error: {type(error).__name__}: {error}",
+        fix="this is a bug; run again with --debug and report the traceback",
+    )
 
 
 def listen() -> None:
-    """Stop at once and tidily on Ctrl-C and SIGTERM; a second one stops the hard way."""
+    """Stop at once and tidily on Ctrl-C and SIGTERM; a second one stops the hard way.
+
+    What stdout cannot encode is printed as ``?``.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     for number in SIGNALS:
         signal.signal(number, _stop)
 
@@ -146,6 +158,12 @@ def _stop(number: int, _: object) -> None:
         os._exit(SIGNALS[signal.Signals(number)][0])
     _received.append(number)
     raise KeyboardInterrupt
+
+
+def heed() -> None:
+    """Stop now if a signal came and was lost: what is raised inside a native callback goes nowhere."""
+    if _received:
+        raise KeyboardInterrupt
 
 
 def leave() -> None:
@@ -161,7 +179,8 @@ def _stopped(shell: Shell) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _finish(outcome: Outcome, shell: Shell) -> None:
+def finish(outcome: Outcome, shell: Shell) -> int:
+    """Print the document or the error of a call; return its exit code."""
     error = outcome.error
     code = 0 if error is None else error.exit_code
     if shell.as_json:
@@ -170,8 +189,7 @@ def _finish(outcome: Outcome, shell: Shell) -> None:
         print(json.dumps({**head, **outcome.document, **tail}, indent=1, default=str))
     elif error is not None:
         shell.say(f"error: {error}")
-    if code:
-        raise typer.Exit(code)
+    return code
 
 
 def described(error: BayessegError) -> dict[str, Any]:

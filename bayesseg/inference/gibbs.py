@@ -16,41 +16,45 @@ from typing import Any
 
 import numba
 import numpy as np
+from scipy.special import logit
 
 from bayesseg._compiled import compiled
 from bayesseg._types import Array, Draws, Family, IntArray, OnProgress, Progress
 from bayesseg.errors import InputRejected
 from bayesseg.families._blocks import log_joint, split, statistics
-from bayesseg.families.gmm import Plan, log_density, responsibilities
+from bayesseg.families.gmm import Plan, log_density, responsibilities, simulate
 from bayesseg.inference import mixing
 from bayesseg.inference import modes as em
 from bayesseg.inference.modes import Modes, Theta
-from bayesseg.inference.relabel import permute, relabel
+from bayesseg.inference.relabel import ecr, permute, relabel
 from bayesseg.spec import InferenceSpec, PartSpec
 
-PAIRS, POINTS = 50, 20
-ENOUGH_ESS, ENOUGH_RHAT = 600.0, 1.007
+PAIRS, POINTS = 20, 10
+ENOUGH_ESS, ENOUGH_RHAT = 600.0, 1.008
 """What the run aims at; the gates ask for 400 and 1.01, measured by rank."""
-LONGEST = 5
+LONGEST = 10
 """A run is extended up to this many times the draws the model file asks for."""
 NATS = 10.0
 _CHUNK = 4096
-_REFERENCE_CELLS = 4_000_000
+_REFERENCE_CELLS, _FEWEST_REFERENCES = 2_000_000, 100
 _VISITS = 4
 _VISIT_ROWS = 5000
 _SWEEP, _MODES, _STARTS, _PLACES = range(4)  # streams of noise
 _NOTHING = -40.0  # exp of it is lost when added to 1
+_FULL = 1e200
+_NEVER = 1e-12
 
 
 @compiled
-def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array]:
+def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array, Array]:
     """Draw a label for each row and chain; log joint densities become 0 and 1 in place.
 
     Returns:
-        Log-likelihood and summed entropy of each chain, each (C,).
+        Log-likelihood (C,), summed entropy (C,) and sizes (C, K) of each chain.
     """
     n, C, K = joint.shape
-    likelihood, entropy = np.zeros(C), np.zeros(C)
+    tops, spreads, logs, sizes = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros((C, K))
+    product = np.ones(C)  # of the rows' totals: one logarithm serves many rows
     share = np.empty(K)
     for i in range(n):
         for c in range(C):
@@ -60,13 +64,16 @@ def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array]:
             total, spread = 0.0, 0.0
             for k in range(K):
                 gap = joint[i, c, k] - top
-                share[k] = np.exp(gap) if gap > _NOTHING else 0.0
+                share[k] = 1.0 if gap == 0.0 else np.exp(gap) if gap > _NOTHING else 0.0
                 total += share[k]
                 spread += share[k] * gap
                 joint[i, c, k] = 0.0
-            log_total = np.log(total)
-            likelihood[c] += top + log_total
-            entropy[c] += log_total - spread / total
+            tops[c] += top
+            spreads[c] += spread / total
+            product[c] *= total
+            if product[c] > _FULL:
+                logs[c] += np.log(product[c])
+                product[c] = 1.0
             left = uniforms[c, i] * total
             chosen = 0
             for k in range(K):  # the last component with any share takes what rounding leaves
@@ -76,7 +83,9 @@ def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array]:
                     if left < 0.0:
                         break
             joint[i, c, chosen] = 1.0
-    return likelihood, entropy
+            sizes[c, chosen] += 1.0
+    logs += np.log(product)
+    return tops + logs, logs - spreads, sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +111,8 @@ def _pass(run: _Run, theta: Theta, uniforms: Array) -> tuple[Array, Array, Array
     def one(chunk: tuple[slice, tuple[Array, ...]]) -> tuple[Any, ...]:
         where, parts = chunk
         joint = log_joint(run.plan.blocks, theta, parts)
-        likelihood, entropy = _allocate(joint, np.ascontiguousarray(uniforms[:, where]))
-        return likelihood, entropy, joint.sum(0), *statistics(run.plan.blocks, parts, joint)
+        sums = _allocate(joint, np.ascontiguousarray(uniforms[:, where]))
+        return *sums, *statistics(run.plan.blocks, parts, joint)
 
     totals: tuple[Any, ...] | None = None
     for part in run.map(one, run.chunks):  # in chunk order, whatever thread was first
@@ -160,40 +169,47 @@ def _flat(values: Mapping[str, Array]) -> Theta:
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in values.items()}
 
 
-def _invariants(values: Theta, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Quantities that do not care how components are numbered, each (chain, draw, ...)."""
-    shape = values["weights"].shape[:2]
-    theta, n = _flat(values), len(rows)
-    one, other = np.sort(rng.integers(n, size=(2, PAIRS)), axis=0)
-    points = np.sort(rng.permutation(n)[:POINTS])
-    together = np.einsum(
-        "psk,psk->sp", responsibilities(theta, rows[one]), responsibilities(theta, rows[other])
-    )
+def _invariants(values: Theta, places: Array) -> dict[str, Array]:
+    """Quantities that do not care how components are numbered, each (chain, draw, ...).
+
+    ``places`` are simulated, never customers: from a density under thousands of draws, which the
+    artefact keeps, its point can be solved for.
+    """
+    shape, theta = values["weights"].shape[:2], _flat(values)
+    member = responsibilities(theta, places)
+    together = np.einsum("psk,psk->sp", member[:PAIRS], member[PAIRS:])
     return {
         "sorted_weights": np.sort(values["weights"], axis=2)[..., ::-1],
         "coassignment": together.reshape(*shape, -1),
-        "log_density": log_density(theta, rows[points]).T.reshape(*shape, -1),
+        "log_density": log_density(theta, places[:POINTS]).T.reshape(*shape, -1),
     }
 
 
-def _labelled(values: Theta, pivot: Modes, run: _Run) -> tuple[Theta, dict[str, float]]:
+def _memberships(values: Theta, reference: Array) -> Array:
+    """Probabilities of the reference rows under each draw of all chains: (S, n, K)."""
+    member = responsibilities(_flat(values), reference)
+    return np.ascontiguousarray(member.swapaxes(0, 1))
+
+
+def _permuted(values: Theta, order: IntArray) -> Theta:
+    """Each draw's components in ``order`` (S, K), S over all chains."""
+    shape = values["weights"].shape[:2]
+    theta = permute(_flat(values), order)
+    return {name: array.reshape(*shape, *array.shape[1:]) for name, array in theta.items()}
+
+
+def _labelled(values: Theta, first: IntArray, reference: Array) -> tuple[Theta, dict[str, float]]:
     """All draws under one labelling, segments by falling mean size."""
-    chains, draws, K = values["weights"].shape
-    theta = _flat(values)
-    count = min(len(run.rows), max(200, _REFERENCE_CELLS // (chains * draws * K)))
-    some = np.linspace(0, len(run.rows) - 1, count).astype(np.int64)
-    membership = np.ascontiguousarray(responsibilities(theta, run.rows[some]).swapaxes(0, 1))
-    found = relabel(membership, pivot.allocation[0, some])
-    theta = permute(theta, found.order)
-    order = np.argsort(-theta["weights"].mean(0), kind="stable")
-    theta = permute(theta, np.broadcast_to(order, found.order.shape))
+    found = relabel(_memberships(values, reference), first)
+    values = _permuted(values, found.order)
+    size = np.argsort(-values["weights"].mean((0, 1)), kind="stable")
     facts = {
         "disagreement": found.disagreement,
         "permuted": found.permuted,
         "margin": found.margin,
-        "reference_rows": float(count),
+        "reference_rows": float(len(reference)),
     }
-    return {name: a.reshape(chains, draws, *a.shape[1:]) for name, a in theta.items()}, facts
+    return {name: array[:, :, size] for name, array in values.items()}, facts
 
 
 def _groups(label: IntArray) -> int:
@@ -250,13 +266,18 @@ def overlap(values: Theta, rows: Array, draws: int = 40) -> Array:
 
 
 def _watched(values: Mapping[str, Array]) -> Array:
-    """Every scalar that the gates will look at, spreads as logarithms: (chain, draw, scalar)."""
+    """Every scalar the gates will look at: (chain, draw, scalar).
+
+    Spreads as logarithms and chances as logits, which have no long tails: the gates look at ranks.
+    """
     found = []
     for name, array in values.items():
         if name == "covariance":
             array = np.diagonal(array, axis1=-2, axis2=-1)
         if name in ("variance", "covariance"):
             array = np.log(array)
+        if name in ("binary", "coassignment"):
+            array = logit(np.clip(array, _NEVER, 1.0 - _NEVER))
         found.append(array.reshape(*array.shape[:2], -1))
     return np.concatenate(found, axis=2)
 
@@ -269,6 +290,46 @@ def _more(mixed: tuple[float, float], draws: int, asked: int) -> int:
     need = 1.1 * ENOUGH_ESS / ess if np.isfinite(ess) and ess > 0 else LONGEST
     wanted = max(int(draws * (need - 1.0)), asked // 4)
     return max(0, min(wanted, LONGEST * asked - draws))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A finished run: draws as they came, and the order (S, K) that lines them up with the best mode."""
+
+    values: Theta
+    stats: Theta
+    order: IntArray
+    reference: Array
+    mixed: tuple[float, float]
+    draws: int
+
+
+def _sampled(
+    run: _Run, modes: Modes, inference: InferenceSpec, tick: Callable[[int], None]
+) -> _Kept:
+    """Tune, then draw until the chains agree or the run is as long as it may be."""
+    chains, K, n = inference.chains, run.plan.components, len(run.rows)
+    references = max(_FEWEST_REFERENCES, _REFERENCE_CELLS // (chains * inference.draws * K))
+    some = np.linspace(0, n - 1, min(n, references)).astype(np.int64)
+    places, _ = simulate(em.take(modes.theta, 0), 2 * PAIRS, _noise(run.seed, _PLACES, 0))
+    theta = _starts(run, modes, _noise(run.seed, _STARTS, 0))
+    theta, _ = _sample(run, theta, 0, inference.tune, tick)
+    kept: dict[str, Array] = {}
+    orders = np.empty((chains, 0, K), dtype=np.int64)
+    count, draws = inference.draws, 0
+    while count:
+        theta, new = _sample(run, theta, inference.tune + draws, count, tick)
+        fresh = {name: new[name] for name in theta}
+        new |= _invariants(fresh, places)
+        order = ecr(_memberships(fresh, run.rows[some]), modes.allocation[0, some])
+        orders = np.concatenate([orders, order.reshape(chains, count, K)], axis=1)
+        kept = {k: np.concatenate([kept[k], new[k]], axis=1) for k in new} if kept else new
+        draws += count
+        values = {name: kept[name] for name in theta}
+        stats = {name: array for name, array in kept.items() if name not in theta}
+        mixed = mixing.worst(_watched(_permuted(values, orders.reshape(-1, K)) | stats))
+        count = _more(mixed, draws, inference.draws)
+    return _Kept(values, stats, orders.reshape(-1, K), run.rows[some], mixed, draws)
 
 
 def _prepared(part: PartSpec, matrix: Array) -> Array:
@@ -307,7 +368,7 @@ def gibbs(
         family: a family with a Gibbs plan.
         part: the ``[segments]`` part of a model.
         matrix: (N, D + B) features, NaN where missing; any order of rows gives the same draws.
-        inference: chains, draws and tune; draws are extended up to five-fold until they suffice.
+        inference: chains, draws and tune; draws are extended up to ten-fold until they suffice.
         seed: not negative.
         numbers: D, how many of the columns are number features; binary ones follow.
         on_progress: told of every hundredth iteration.
@@ -339,40 +400,22 @@ def gibbs(
         mapper = pool.map if threads > 1 else map
         run = _Run(plan, rows, chunks, seed, inference.chains, mapper)
         modes = em.find_modes(plan, rows, _noise(seed, _MODES, 0))
-        theta, _ = _sample(
-            run, _starts(run, modes, _noise(seed, _STARTS, 0)), 0, inference.tune, tick
-        )
-        kept: dict[str, Array] = {}
-        count = inference.draws
-        while count:
-            done = inference.tune + (kept["entropy"].shape[1] if kept else 0)
-            theta, new = _sample(run, theta, done, count, tick)
-            kept = {k: np.concatenate([kept[k], new[k]], axis=1) for k in new} if kept else new
-            stats = {name: kept[name] for name in ("log_likelihood", "entropy")}
-            values = {name: array for name, array in kept.items() if name not in stats}
-            stats |= _invariants(values, rows, _noise(seed, _PLACES, 0))
-            length = kept["entropy"].shape[1]
-            # what labels cannot touch first; relabelling is worth its time when that has settled
-            count = _more(mixing.worst(_watched(stats)), length, inference.draws)
-            if not count:
-                labelled, labels = _labelled(values, modes, run)
-                mixed = mixing.worst(_watched(labelled | stats))
-                count = _more(mixed, length, inference.draws)
-    values = labelled
+        kept = _sampled(run, modes, inference, tick)
+    values, labels = _labelled(kept.values, kept.order, kept.reference)
     pairs = overlap(values, rows)
     np.fill_diagonal(pairs, 0.0)
     info = {
         "engine": "gibbs",
         "rows": len(rows),
         "chains": inference.chains,
-        "draws": int(kept["entropy"].shape[1]),
+        "draws": kept.draws,
         "components": plan.components,
-        "modes": _polish(run, values, stats, modes),
+        "modes": _polish(run, values, kept.stats, modes),
         "relabel": labels,
         "overlap": {"max_bhattacharyya": float(pairs.max()), "pairs": pairs.round(4).tolist()},
-        "mixing": dict(zip(("rhat", "ess"), mixed, strict=True)),
+        "mixing": dict(zip(("rhat", "ess"), kept.mixed, strict=True)),
         "seconds": round(time.perf_counter() - began, 2),
     }
     if on_progress:
         on_progress(Progress("segments", total, total))
-    return Draws(values, stats, info)
+    return Draws(values, kept.stats, info)

@@ -7,6 +7,7 @@ once. The verdict on a fit is not taken here but by the gates, with rank-normali
 from __future__ import annotations
 
 import numpy as np
+from scipy.fft import next_fast_len
 
 from bayesseg._types import Array
 
@@ -23,16 +24,19 @@ def rhat(values: Array) -> Array:
     draws = split.shape[1]
     within = split.var(1, ddof=1).mean(0)
     between = split.mean(1).var(0, ddof=1)
-    return np.asarray(np.sqrt((draws - 1) / draws + between / within))
+    with np.errstate(divide="ignore"):  # chains that stand still apart: infinite
+        return np.asarray(np.sqrt((draws - 1) / draws + between / within))
 
 
 def ess(values: Array) -> Array:
     """Effective sample size of each scalar, Geyer's initial positive sequence."""
     split = _halves(values)
     chains, draws, _ = split.shape
-    centred = split - split.mean(1, keepdims=True)
-    spectrum = np.fft.rfft(centred, 2 * draws, axis=1)
-    autocovariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :draws] / draws
+    size = next_fast_len(2 * draws, real=True)
+    # scalar last would have the transform stride through memory
+    centred = np.ascontiguousarray(np.moveaxis(split - split.mean(1, keepdims=True), 1, 2))
+    power = np.abs(np.fft.rfft(centred, size)) ** 2
+    autocovariance = np.moveaxis(np.fft.irfft(power, size)[..., :draws], 2, 1) / draws
     within = autocovariance[:, 0].mean(0) * draws / (draws - 1)
     total = within * (draws - 1) / draws + split.mean(1).var(0, ddof=1)
     rho = 1.0 - (within - autocovariance.mean(0)) / total
@@ -48,9 +52,8 @@ def worst(values: Array) -> tuple[float, float]:
 
     Values that never moved are left to the gates.
     """
-    moving = np.ptp(values, axis=(0, 1)) > 0
-    values = values[..., moving]
     both = np.concatenate([values, np.abs(values - np.median(values, axis=(0, 1)))], axis=2)
+    both = both[..., np.ptp(both, axis=(0, 1)) > 0]
     if not both.size:
         return np.nan, np.nan
     return float(rhat(both).max()), float(ess(both).min())

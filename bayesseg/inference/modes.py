@@ -20,11 +20,10 @@ from bayesseg.families.gmm import Plan
 
 type Theta = dict[str, Array]
 
-SHORT_STARTS, SHORT_STEPS, SHORT_ROWS = 200, 10, 8000
-LONG_STARTS, LONG_STEPS = 40, 50
+SHORT_STARTS, SHORT_STEPS, SHORT_ROWS = 120, 10, 8000
+LONG_STARTS, LONG_STEPS, FEW_ROWS = 40, 50, 1000
 POLISHED, POLISH_STEPS = 8, 2000
 SAME_MODE = 0.95  # adjusted Rand index of the two allocations
-SAME_NATS = 0.05
 _TOLERANCE = 1e-3  # nats over all rows: gates speak of whole nats
 _CHUNK = 4096
 
@@ -136,8 +135,9 @@ def allocations(plan: Plan, theta: Theta, rows: Array) -> IntArray:
 
 def rand_index(a: IntArray, b: IntArray) -> float:
     """Adjusted Rand index of two allocations (Hubert & Arabie 1985)."""
-    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
-    np.add.at(table, (a, b), 1.0)
+    shape = int(a.max()) + 1, int(b.max()) + 1
+    cells = np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1])
+    table = cells.reshape(shape).astype(np.float64)
 
     def pairs(counts: Array) -> float:
         return float((counts * (counts - 1) / 2).sum())
@@ -151,16 +151,15 @@ def rand_index(a: IntArray, b: IntArray) -> float:
 def same_modes(plan: Plan, theta: Theta, value: Array, rows: Array) -> IntArray:
     """Number the modes reached, best first: entries of one mode get one number (S,).
 
-    Two entries are one mode if their allocations agree (adjusted Rand index >= 0.95) or their log
-    posteriors do to a twentieth of a nat.
+    Two entries are one mode if their allocations agree (adjusted Rand index >= 0.95), however close
+    their log posteriors: symmetric data have different modes of one height.
     """
     allocation = allocations(plan, theta, rows)
     label = np.full(len(value), -1, dtype=np.int64)
     heads: list[int] = []
     for i in np.argsort(-value, kind="stable"):
         for number, head in enumerate(heads):
-            near = abs(value[i] - value[head]) < SAME_NATS
-            if near or rand_index(allocation[i], allocation[head]) >= SAME_MODE:
+            if rand_index(allocation[i], allocation[head]) >= SAME_MODE:
                 label[i] = number
                 break
         else:
@@ -179,10 +178,15 @@ def distinct(plan: Plan, theta: Theta, value: Array, rows: Array) -> Modes:
 
 
 def find_modes(plan: Plan, rows: Array, rng: np.random.Generator) -> Modes:
-    """Many short EM runs on some rows, the best of them long, the best of those on all rows."""
+    """Many short EM runs on some rows, the best of them long, the best of those on all rows.
+
+    Only different solutions go on to the next round, or else one of two equal modes might fill it.
+    """
     some = rows[np.sort(rng.permutation(len(rows))[:SHORT_ROWS])]
+    few = some[:: max(1, len(some) // FEW_ROWS)]
     theta, value = climb(plan, _seeded(plan, some, SHORT_STARTS, rng), some, SHORT_STEPS)
-    theta, value = climb(plan, take(theta, np.argsort(-value)[:LONG_STARTS]), some, LONG_STEPS)
+    found = distinct(plan, theta, value, few)
+    theta, value = climb(plan, take(found.theta, slice(LONG_STARTS)), some, LONG_STEPS)
     found = distinct(plan, theta, value, some)
     theta, value = climb(plan, take(found.theta, slice(POLISHED)), rows, POLISH_STEPS)
     return distinct(plan, theta, value, rows)

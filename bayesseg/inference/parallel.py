@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any, cast
 
 from bayesseg._types import Draws, OnProgress, Table
@@ -77,24 +79,44 @@ def running(
 ) -> Iterator[Callable[[], Mapping[str, Draws]]]:
     """Start every task, do something else, then call what is yielded for the draws.
 
-    Leaving the block for any reason, Ctrl-C included, ends processes that still run. Without
-    ``processes`` the tasks run one after the other when the draws are asked for.
+    Starting a process waits until the fork server has done its imports, so a thread does that and
+    listens; ``on_progress`` is called there. Leaving the block for any reason, Ctrl-C included, ends
+    processes that still run. Without ``processes`` the tasks run one after the other, here, when the
+    draws are asked for.
     """
     if not processes or "forkserver" not in multiprocessing.get_all_start_methods():
         yield lambda: {n: ENGINES[t.engine](t, on_progress) for n, t in tasks.items()}
         return
     children: dict[Connection, tuple[str, Any]] = {}
+    outcome: SimpleQueue[Mapping[str, Draws] | BaseException] = SimpleQueue()
+    leaving = Event()
+
+    def work() -> None:
+        try:
+            for name, task in tasks.items():
+                ours, theirs = _context().Pipe(duplex=False)
+                child = _context().Process(target=_child, args=(task, theirs), daemon=True)
+                child.start()
+                theirs.close()
+                children[ours] = (name, child)
+                if leaving.is_set():
+                    child.terminate()
+            outcome.put(_collect(children, on_progress, tuple(tasks)))
+        except BaseException as error:  # handed to whoever asks for the draws
+            outcome.put(error)
+
+    def result() -> Mapping[str, Draws]:
+        found = outcome.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    Thread(target=work, daemon=True).start()
     try:
-        for name, task in tasks.items():
-            ours, theirs = _context().Pipe(duplex=False)
-            child = _context().Process(target=_child, args=(task, theirs), daemon=True)
-            child.start()
-            theirs.close()
-            children[ours] = (name, child)
-        yield lambda: _collect(children, on_progress, tuple(tasks))
+        yield result
     finally:
-        for connection, (_, child) in children.items():
-            connection.close()
+        leaving.set()
+        for _, child in list(children.values()):
             child.terminate()
             child.join()
 

@@ -71,14 +71,13 @@ def stephens(membership: Array, start: IntArray) -> IntArray:
     return order
 
 
-def relabel(membership: Array, allocation: IntArray) -> Relabelling:
+def relabel(membership: Array, first: IntArray) -> Relabelling:
     """Align all draws with one another.
 
     Args:
         membership: (S, n, K) probabilities of some reference rows under each draw.
-        allocation: (n,) component of each row in the best mode.
+        first: (S, K) their permutations by ``ecr``.
     """
-    first = ecr(membership, allocation)
     order = stephens(membership, first)
     mean = np.take_along_axis(membership, order[:, None, :], axis=2).mean(0)
     top = np.sort(mean, axis=1)

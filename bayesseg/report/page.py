@@ -39,7 +39,7 @@ def build(
     scores: pd.DataFrame,
     document: Mapping[str, Any],
     *,
-    include_ids: bool = True,
+    include_ids: bool = False,
     language: str = "en",
 ) -> Page:
     """Build the report of a run and its scores.

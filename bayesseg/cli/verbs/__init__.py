@@ -29,3 +29,15 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "verify": verify,
     "doctor": doctor,
 }
+PLANNED = (
+    "init",
+    "validate",
+    "compare",
+    "stability",
+    "drift",
+    "export",
+    "push",
+    "sql",
+    "stream",
+)
+"""Verbs of later versions."""

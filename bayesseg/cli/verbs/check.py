@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from bayesseg.cli import steps
 from bayesseg.cli.flags import Data, SourceFlags
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import reading
 from bayesseg.cli.text import table
 from bayesseg.errors import BayessegError, InputRejected
 
@@ -19,14 +19,14 @@ def check(data: Data, source: SourceFlags, shell: Shell) -> Outcome:
 
     Example: bayesseg check orders.csv --as-of 2025-06-30
     """
-    return Outcome(*judged(steps.load_purchases(data, source, shell), shell))
+    return Outcome(*judged(reading.load_purchases(data, source, shell), shell))
 
 
-def judged(loaded: steps.Loaded, shell: Shell) -> tuple[dict[str, Any], BayessegError | None]:
+def judged(loaded: reading.Loaded, shell: Shell) -> tuple[dict[str, Any], BayessegError | None]:
     """Accounting and readiness as a document; an error where the data cannot identify a model."""
     from bayesseg.readiness import readiness, require_ready
 
-    customers = steps.buyers(loaded)
+    customers = reading.buyers(loaded)
     gates = readiness(customers)
     level = gates[0].level
     marks = {"ready": "ok", "caution": "caution", "blocked": "BLOCKED"}

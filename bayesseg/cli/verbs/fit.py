@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from bayesseg.cli import steps
-from bayesseg.cli.flags import Data, FitFlags, Force, SourceFlags
+from bayesseg.cli.flags import Data, FitFlags, Force, Out, SourceFlags
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import fitting, reading
 
 
 def fit(
     data: Data,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="RUN", help="Run directory to write.")
-    ],
+    out: Out,
     source: SourceFlags,
     model: FitFlags,
     shell: Shell,
@@ -32,11 +25,13 @@ def fit(
     from bayesseg.spec import load_spec
 
     spec = load_spec(model.model)
-    steps.reserve(out, force=force)
     with lock(out):
-        steps.warm_up(spec)
-        loaded = steps.load(data, source, shell, spec=spec, attributes=model.attributes)
-        steps.ready(loaded, spec, shell)
-        path, posterior = steps.fit(loaded, spec, out, model, shell, force=force)
-    steps.show_fit(posterior, shell)
-    return Outcome(steps.fit_document(path, posterior), steps.gate_error(posterior.manifest, path))
+        fitting.reserve(out, force=force)
+        fitting.warm_up(spec)
+        loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
+        fitting.ready(loaded, spec, shell)
+        path, posterior = fitting.fit(loaded, spec, out, model, shell, force=force)
+    fitting.show_fit(posterior, shell)
+    return Outcome(
+        fitting.fit_document(path, posterior), fitting.gate_error(posterior.manifest, path)
+    )

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli import scorefile, steps
-from bayesseg.cli.flags import Force
+from bayesseg.cli import scorefile
+from bayesseg.cli.flags import Force, List
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import showing
 from bayesseg.cli.text import risk_table
 from bayesseg.cli.verbs.segments import Scores
 from bayesseg.errors import GateFailed, UsageError
@@ -26,10 +27,7 @@ def prioritise(
     suppress_list: Annotated[
         Path | None, typer.Option(help="File of ids that must not be contacted, one a line.")
     ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option("-o", "--out", metavar="FILE", help="List to write (CSV); - is stdout."),
-    ] = None,
+    out: List = None,
     force: Force = False,
 ) -> Outcome:
     """Rank customers by what is at stake: whom to turn to first.
@@ -41,10 +39,10 @@ def prioritise(
     table = scorefile.read_scores(scores)
     listed = ranked(table, which, count, suppress=_ids(suppress_list))
     failed = _failed_parts(scores)
-    if out is None:
+    if out is not None:
+        showing.write_list(listed, out, shell, force=force)
+    elif not shell.as_json:
         shell.show(risk_table(listed))
-    else:
-        steps.write_list(listed, out, shell, force=force)
     shell.say(
         "ranked by value at stake; what contacting them brings is unknown (no save rate given)"
     )
@@ -52,9 +50,8 @@ def prioritise(
         f"the {' and '.join(failed)} part of this model failed its gates: the ranking is not reliable",
         fix="fit again; bayesseg inspect RUN says which gate missed and what to do",
     )
-    return Outcome(
-        {"list": which, "customers": listed.to_dict("records")}, error if failed else None
-    )
+    records = listed.to_dict("records") if shell.as_json else []
+    return Outcome({"list": which, "customers": records}, error if failed else None)
 
 
 def _failed_parts(scores: Path) -> list[str]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from bayesseg.cli import steps
-from bayesseg.cli.flags import Data, FitFlags, Force, ScoreFlags, SourceFlags, argv, command_line
-from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.flags import (
+    Data,
+    FitFlags,
+    Folder,
+    Force,
+    ScoreFlags,
+    SourceFlags,
+    argv,
+    command_line,
+)
+from bayesseg.cli.shell import Outcome, Shell, heed
+from bayesseg.cli.steps import fitting, reading, scoring, showing
 from bayesseg.cli.text import risk_table, segment_table, verdict_lines
 from bayesseg.cli.verbs.check import judged
+from bayesseg.errors import ResourcesMissing
 
 LISTS = ("save", "win-back")
 SHOWN = 10
-
-Folder = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder to write.")]
 
 
 def run(
@@ -34,10 +41,10 @@ def run(
 
     Example: bayesseg run orders.csv -o out/
     """
-    from bayesseg._files import lock, refuse_existing
+    from bayesseg._files import lock
 
-    refuse_existing(out, force=force)
     with lock(out):
+        _reserve(out, force=force)
         return everything(data, out, source, model, settings, shell)
 
 
@@ -52,15 +59,27 @@ def demo(
 
     Example: bayesseg demo -o demo/
     """
-    from bayesseg._files import lock, refuse_existing, write_text
+    from bayesseg._files import lock, write_text
     from bayesseg.cli.demo import cdnow_csv
 
-    refuse_existing(out, force=force)
     with lock(out):
+        _reserve(out, force=force)
         orders = out / "orders.csv"
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
         return everything(str(orders), out, SourceFlags(), model, settings, shell)
+
+
+def _reserve(out: Path, *, force: bool) -> None:
+    """Refuse a folder with something in it unless forced, a file in any case."""
+    from bayesseg._files import refuse_existing
+
+    if not out.is_dir():
+        refuse_existing(out, force=False)
+    elif any(out.iterdir()):
+        refuse_existing(out, force=force)
+    if out.is_dir() and not os.access(out, os.W_OK):
+        raise ResourcesMissing(f"cannot write into {out}", fix="check its permissions")
 
 
 def everything(
@@ -76,40 +95,42 @@ def everything(
     from bayesseg.spec import load_spec
 
     spec = load_spec(model.model)
-    steps.warm_up(spec)
+    fitting.warm_up(spec)
     purchases = "purchase" in spec.parts
-    reading = argv(source)
+    dialect = argv(source)
     said: dict[str, Any] = {}
     joined = ["--attributes", model.attributes] if model.attributes else []
     if purchases:
-        _say(shell, "check", data, *reading)
-    loaded = steps.load(data, source, shell, spec=spec, attributes=model.attributes)
+        _say(shell, "check", data, *dialect)
+    loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
     if purchases:
         said, error = judged(loaded, shell)
         if error is not None:
             return Outcome(said, error)
-    _say(shell, "fit", data, *argv(model), *reading, "-o", out / "run")
-    path, posterior = steps.fit(loaded, spec, out / "run", model, shell, force=True)
+    _say(shell, "fit", data, *argv(model), *dialect, "-o", out / "run")
+    path, posterior = fitting.fit(loaded, spec, out / "run", model, shell, force=True)
     files = [path]
 
-    target = str(out / "scores.parquet")
-    _say(shell, "score", path, data, *argv(settings), *joined, *reading, "-o", target)
-    scores = steps.score(posterior, loaded.customers, settings, shell)
-    files += steps.write_scores(scores, [target], shell, force=True)
-    table = files[1]
+    target = scoring.target_of(posterior.manifest, str(out / "scores.parquet"), force=True)
+    _say(
+        shell, "score", path, data, *argv(settings), *joined, *dialect, "-o", out / "scores.parquet"
+    )
+    scores = scoring.score(posterior, loaded.customers, settings, shell)
+    files += scoring.write_scores(scores, target, "parquet", shell, force=True)
 
-    _say(shell, "report", path, "--scores", table, "-o", out / "report.html")
-    files += steps.report(
-        posterior, scores.table, scores.document, out / "report.html", shell, force=True
+    page = out / "report.html"
+    _say(shell, "report", path, "--scores", target, "--include-ids", "-o", page)
+    files += showing.report(
+        posterior, scores.table, scores.document, page, shell, include_ids=True, force=True
     )
     if scores.document["segments"]:
-        _say(shell, "segments", path, table)
+        _say(shell, "segments", path, target)
         shell.show("\n" + segment_table(scores.document["segments"]))
     if "value_at_risk" in scores.table:
         for which in LISTS:
-            _say(shell, "prioritise", table, "--list", which, "-o", out / f"{which}.csv")
+            _say(shell, "prioritise", target, "--list", which, "-o", out / f"{which}.csv")
             listed = ranked(scores.table, which)
-            written = steps.write_list(listed, str(out / f"{which}.csv"), shell, force=True)
+            written = showing.write_list(listed, str(out / f"{which}.csv"), shell, force=True)
             files += [written] if written else []
         shell.show("\nMost value at risk")
         shell.show(risk_table(ranked(scores.table, "save", SHOWN)))
@@ -119,12 +140,13 @@ def everything(
     shell.show("\nWritten\n" + "\n".join(f"  {path}" for path in files))
     document = {
         "check": said,
-        "fit": steps.fit_document(path, posterior),
+        "fit": fitting.fit_document(path, posterior),
         "score": scores.document,
         "written": [str(path) for path in files],
     }
-    return Outcome(document, steps.gate_error(posterior.manifest, path))
+    return Outcome(document, fitting.gate_error(posterior.manifest, path))
 
 
 def _say(shell: Shell, *words: object) -> None:
+    heed()
     shell.say("\n$ " + command_line(*words))

@@ -7,18 +7,16 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli import scorefile, steps
-from bayesseg.cli.flags import Data, Force, Run, ScoreFlags, SourceFlags
+from bayesseg.cli import scorefile
+from bayesseg.cli.flags import Data, Force, Run, ScoreFlags, SourceFlags, Table
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.errors import UsageError
+from bayesseg.cli.steps import fitting, reading, scoring
 
 
 def score(
     run: Run,
     data: Data,
-    out: Annotated[
-        str, typer.Option("-o", "--out", metavar="FILE", help="Scores to write; - is stdout (CSV).")
-    ],
+    out: Table,
     source: SourceFlags,
     settings: ScoreFlags,
     shell: Shell,
@@ -41,20 +39,16 @@ def score(
 
     Example: bayesseg score runs/june orders.csv --horizon 90d --margin 0.3 -o scores.parquet
     """
-    from bayesseg._files import refuse_existing
     from bayesseg.posterior import load
 
-    if out == "-" and shell.as_json:
-        raise UsageError("--json and -o - both want stdout", fix="give -o FILE")
     kind = scorefile.format_of(out, format)
-    if out != "-":
-        refuse_existing(Path(out), force=force)
     posterior = load(run)
-    source = steps.as_fitted(source, posterior.manifest, shell)
-    loaded = steps.load(data, source, shell, spec=posterior.spec, attributes=attributes)
-    scores = steps.score(posterior, loaded.customers, settings, shell)
-    written = steps.write_scores(scores, [out], shell, given=kind, raw=raw, force=force)
+    target = scoring.target_of(posterior.manifest, out, force=force)
+    source = reading.as_fitted(source, posterior.manifest, shell)
+    loaded = reading.load(data, source, shell, spec=posterior.spec, attributes=attributes)
+    scores = scoring.score(posterior, loaded.customers, settings, shell)
+    written = scoring.write_scores(scores, target, kind, shell, raw=raw, force=force)
     return Outcome(
         {"written": [str(path) for path in written], **scores.document},
-        steps.gate_error(posterior.manifest, written[0] if written else Path("-")),
+        fitting.gate_error(posterior.manifest, Path(target)),
     )

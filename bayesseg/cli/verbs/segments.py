@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli import scorefile, steps
 from bayesseg.cli.flags import Run
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import scoring
 from bayesseg.cli.text import profile_table, segment_table
 from bayesseg.errors import UsageError
 
@@ -27,8 +27,7 @@ def segments(run: Run, scores: Scores, shell: Shell) -> Outcome:
     from bayesseg.posterior import load
 
     posterior = load(run)
-    document = scorefile.read_document(scores)
-    steps.same_model(posterior, document["model_id"], scores)
+    _, document = scoring.read_of_run(posterior, scores)
     found = document["segments"]
     if not found:
         raise UsageError(

@@ -1,0 +1,1 @@
+"""The steps behind the verbs, one module each; ``run`` takes them all. L10."""

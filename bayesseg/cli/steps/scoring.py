@@ -1,0 +1,74 @@
+"""From a run and customers to a score table and what describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesseg._files import refuse_existing
+from bayesseg.cli import scorefile
+from bayesseg.cli.flags import ScoreFlags
+from bayesseg.cli.progress import progress
+from bayesseg.cli.shell import Shell
+from bayesseg.errors import ArtefactBad
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesseg.customers import Attributes, Customers
+    from bayesseg.posterior import Posterior
+    from bayesseg.scoring import Scores
+
+
+def score(
+    posterior: Posterior, customers: Customers | Attributes, flags: ScoreFlags, shell: Shell
+) -> Scores:
+    """Score ``customers``, saying every setting that changes a number."""
+    from bayesseg.scoring import score as score_customers
+
+    money = "revenue (margin 1)" if flags.margin == 1 else f"profit at margin {flags.margin:g}"
+    shell.say(
+        f"score: churn and purchases over {flags.horizon}, money over {flags.value_horizon} "
+        f"as {money}, discounted at {flags.annual_discount:g} a year, {flags.draws} draws"
+    )
+    with progress() as on_progress:
+        return score_customers(posterior, customers, flags.settings(), on_progress=on_progress)
+
+
+def target_of(manifest: Mapping[str, Any], target: str, *, force: bool) -> str:
+    """Where the scores of a run go: refuse early to write over them or the document beside them."""
+    if manifest["verdict"] == "failed":
+        target = scorefile.untrusted(target)
+    if target != "-":
+        for path in (Path(target), scorefile.sidecar(Path(target))):
+            refuse_existing(path, force=force, file=True)
+    return target
+
+
+def write_scores(
+    scores: Scores, target: str, kind: str, shell: Shell, *, raw: bool = False, force: bool = False
+) -> list[Path]:
+    """Write the table at ``target`` and the document beside it; return what was written."""
+    content = scorefile.encoded(scores.table, kind, scores.document["units"], raw=raw)
+    path = scorefile.emit(content, target, force=force)
+    if path is None:
+        return []
+    beside = scorefile.sidecar(path)
+    scorefile.write_document(beside, scores.document, force=force)
+    for written in (path, beside):
+        shell.say(f"wrote {written}")
+    return [path, beside]
+
+
+def read_of_run(posterior: Posterior, scores: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A score table and its document, both refused (exit 5) where they are of another run."""
+    table, document = scorefile.read_scores(scores), scorefile.read_document(scores)
+    for model_id in {document["model_id"], *table["model_id"].unique()}:
+        if model_id != posterior.manifest["model_id"]:
+            raise ArtefactBad(
+                f"{scores} was not made with this run (model {str(model_id)[:12]}, the run is "
+                f"{posterior.manifest['model_id'][:12]})",
+                fix="score again with this run",
+            )
+    return table, document
