@@ -31,8 +31,8 @@ TIME_UNITS = {"day": 1.0, "week": 7.0, "month": DAYS_PER_YEAR / 12}
 class Param:
     """One free parameter of a family.
 
-    ``support`` is ``"positive"``, ``"unit"``, ``"real"`` or ``"simplex"``. ``dims`` names the axes
-    that follow (chain, draw).
+    ``support`` is ``"positive"``, ``"unit"``, ``"real"``, ``"simplex"`` or ``"positive definite"``.
+    ``dims`` names the axes that follow (chain, draw).
     """
 
     name: str

@@ -227,7 +227,7 @@ def verify(path: str | Path) -> dict[str, Any]:
     if not path.is_dir():
         untrusted = path.with_name(f"{path.name}.untrusted")
         hint = f"; the fit failed its gates: see {untrusted}" if untrusted.is_dir() else ""
-        raise _bad(path, f"is not a run directory{hint}")
+        raise ArtefactBad(f"{path} is not a run directory{hint}", fix="check the path")
     manifest = _manifest(path)
     if set(manifest) != KEYS:
         odd = ", ".join(sorted(set(manifest) ^ KEYS))
