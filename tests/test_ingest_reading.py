@@ -150,7 +150,8 @@ def test_guessed_and_given_columns_are_told_apart():
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["N° Client", "Date de commande", "Montant TTC"], None),
+        (["N° Client", "Date de commande", "Montant TTC"], "Montant TTC"),
+        (["Person", "Moment", "Money"], None),
         (["Numéro client", "date_commande", "Montant TTC"], "Montant TTC"),
         (["Customer ID", "InvoiceDate", "Quantity", "Unit Price"], "Quantity * Unit Price"),
         (["user", "timestamp", "price"], "price"),

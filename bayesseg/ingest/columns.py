@@ -22,7 +22,8 @@ KNOWN: Mapping[str, str] = {
     ),
     "date": (
         "date orderdate orderedat dateordered invoicedate purchasedate transactiondate saledate "
-        "datecommande datefacture dateachat datevente datetransaction orderedon createdat "
+        "datecommande datefacture dateachat datevente datetransaction datedecommande datedefacture "
+        "datedachat datedevente orderedon createdat "
         "purchasedat day jour timestamp datetime"
     ),
     "amount": (
