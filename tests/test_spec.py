@@ -120,3 +120,11 @@ def test_the_shipped_priors_do_not_fight_cdnow(
     free = FAMILIES[family].underive(dict(zip(FAMILIES[family].textbook, values, strict=True)))
     actual = [priors.quantile_of(own[name], free[name], scales) for name in own]
     assert actual == pytest.approx(expected, abs=0.002)
+
+
+def test_the_models_are_packed_where_the_package_looks_for_them() -> None:
+    import tomllib
+
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    wheel = tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"models": "bayesseg/_models"}
