@@ -100,7 +100,8 @@ def sampled(cdnow):
         for name in NAMES
     }
     seen = []
-    return parallel.run_all(tasks, processes=True, on_progress=seen.append), seen, tasks
+    with parallel.running(tasks, processes=True, on_progress=seen.append) as draws:
+        return draws(), seen, tasks
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -198,8 +199,11 @@ def broken(kind):
 
 
 def test_an_error_in_a_process_comes_back_as_itself():
-    with pytest.raises((BayessegError, KeyError)) as caught:
-        parallel.run_all({"spend": broken("nuts")}, processes=True)
+    with (
+        pytest.raises((BayessegError, KeyError)) as caught,
+        parallel.running({"spend": broken("nuts")}, processes=True) as draws,
+    ):
+        draws()
     assert "median_order" in str(caught.value)
 
 

@@ -58,21 +58,6 @@ def warm_up() -> None:
         forkserver.ensure_running()
 
 
-def run_all(
-    tasks: Mapping[str, Task], *, processes: bool, on_progress: OnProgress | None = None
-) -> Mapping[str, Draws]:
-    """Sample every task and return its draws by the task's name.
-
-    The draws are the same bits with and without ``processes``.
-
-    Raises:
-        BayessegError: whatever a task raised.
-        ResourcesMissing: a process died (killed, or out of memory).
-    """
-    with running(tasks, processes=processes, on_progress=on_progress) as result:
-        return result()
-
-
 @contextmanager
 def running(
     tasks: Mapping[str, Task], *, processes: bool, on_progress: OnProgress | None = None
@@ -82,7 +67,11 @@ def running(
     Starting a process waits until the fork server has done its imports, so a thread does that and
     listens; ``on_progress`` is called there. Leaving the block for any reason, Ctrl-C included, ends
     processes that still run. Without ``processes`` the tasks run one after the other, here, when the
-    draws are asked for.
+    draws are asked for; the draws are the same bits.
+
+    Raises:
+        BayessegError: whatever a task raised, when its draws are asked for.
+        ResourcesMissing: a process died (killed, or out of memory).
     """
     if not processes or "forkserver" not in multiprocessing.get_all_start_methods():
         yield lambda: {n: ENGINES[t.engine](t, on_progress) for n, t in tasks.items()}
