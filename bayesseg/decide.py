@@ -2,7 +2,8 @@
 
 Two lists that never share a customer. *Win back* are those silent beyond their own rhythm: more
 likely gone than here, and a silence as long as theirs would be seen in at most one of ten who stayed.
-Everybody else is on the *save* list. Each is ranked by what is at stake there, never by
+*Save* are those more likely here than gone. Some are on neither: gone, as far as one can tell, but not
+for long enough to say so against their own rhythm. Each is ranked by what is at stake there, never by
 ``p_churn * value``, which puts those long gone first.
 """
 
@@ -67,8 +68,8 @@ def ranked(
             fix="score purchases with a model that has a purchase and a spend part",
             code="scores_without_value",
         )
-    chosen = lapsed(scores) == (which == "win-back")
-    chosen &= (scores[stake] > 0) & ~scores["customer_id"].isin(list(suppress))
+    chosen = lapsed(scores) if which == "win-back" else scores["p_alive"] >= GONE
+    chosen = chosen & (scores[stake] > 0) & ~scores["customer_id"].isin(list(suppress))
     table = scores[chosen].sort_values(
         [stake, "customer_id"], ascending=[False, True], kind="stable", ignore_index=True
     )

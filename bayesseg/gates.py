@@ -35,6 +35,7 @@ TREE_DEPTH = 10
 type Facts = Mapping[str, Any]
 """What gates need beyond the draws: ``scales``, ``spearman``, ``backtests``, ``customers``."""
 
+_FEWER = "fit a copy of the model file with fewer components"
 _MORE_DRAWS = "sample longer (inference.draws) or simplify the model"
 
 
@@ -339,7 +340,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         distinct,
         1.0,
         says=f"chains settled in {distinct:g} different segmentations of similar plausibility",
-        advice="use fewer components; these data support competing segmentations",
+        advice=f"{_FEWER}; these data support competing segmentations",
     )
     disagreement = _number(labels.get("disagreement"))
     yield judge(
@@ -348,7 +349,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         disagreement,
         0.05,
         says=f"labels cannot be told apart in {disagreement:.1%} of draws",
-        advice="use fewer components",
+        advice=_FEWER,
     )
     overlap = _number(info.get("overlap", {}).get("max_bhattacharyya"))
     yield judge(
@@ -357,7 +358,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         overlap,
         0.9,
         says=f"two segments are nearly the same (Bhattacharyya {overlap:.2f})",
-        advice="use fewer components",
+        advice=_FEWER,
     )
     weights = s.draws.values.get("weights")
     rows = _number(info.get("rows"))
@@ -369,7 +370,7 @@ def mixture(s: Subject) -> Iterator[Check]:
         1.0,
         at_least=True,
         says=f"the smallest segment holds {smallest:.2f} customers",
-        advice="use fewer components",
+        advice=_FEWER,
     )
 
 

@@ -54,7 +54,7 @@ NAMES = (
         "an offer with a date on it, before the silence becomes a habit",
     ),
     Name(
-        "one-time buyers",
+        "tried and left",
         lambda R, F, M: (R < 0.4) & (F < 0.05),
         "low-cost contact only: most came once and not again",
     ),

@@ -58,9 +58,9 @@ class Settings:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise UsageError(f"{name} must be at least {smallest}, not {getattr(self, name)}")
-        if not self.margin > 0:
+        if not 0 < self.margin < np.inf:
             raise UsageError(f"margin must be positive, not {self.margin}")
-        if not self.annual_discount >= 0:
+        if not 0 <= self.annual_discount < np.inf:
             raise UsageError(f"annual_discount must be 0 or more, not {self.annual_discount}")
 
 

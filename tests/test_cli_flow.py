@@ -1,5 +1,6 @@
 """From a log to lists through the command line, on the real default model."""
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -209,6 +210,7 @@ def test_scores_of_another_run_are_refused(foreign, demo, cli, tmp_path):
         document["model_id"] = "f" * 64
     scores = tmp_path / "scores.parquet"
     table.to_parquet(scores)
+    document["table"] = {"sha256": hashlib.sha256(scores.read_bytes()).hexdigest()}
     (tmp_path / "scores.json").write_text(json.dumps(document))
     for words in (
         ("report", RUN, "--scores", scores, "-o", tmp_path / "r.html"),
@@ -374,3 +376,18 @@ def test_clients_without_purchases_are_segmented(clients, tmp_path):
     listed = call(app, ["prioritise", str(out)])
     assert listed.exit_code == 3
     assert "value_at_risk" in listed.stderr
+
+
+def test_a_table_cut_or_filtered_since_it_was_scored_is_refused(demo, cli, tmp_path):
+    """Totals and settings beside it are those of the whole: a cut file would be ranked in silence."""
+    scores = tmp_path / "scores.parquet"
+    read_scores(demo.folder / SCORES).head(1000).to_parquet(scores)
+    shutil.copy(demo.folder / "demo/scores.json", tmp_path / "scores.json")
+    for words in (
+        ("prioritise", scores),
+        ("segments", RUN, scores),
+        ("report", RUN, "--scores", scores, "-o", tmp_path / "r.html"),
+    ):
+        result = cli(*words)
+        assert result.exit_code == 5, words
+        assert "has changed since it was scored" in result.stderr

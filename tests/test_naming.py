@@ -22,7 +22,7 @@ def certain(*ranks):
         ((0.2, 0.5, 0.7), "can't lose them"),
         ((0.5, 0.6, 0.5), "loyal"),
         ((0.3, 0.5, 0.5), "at risk"),
-        ((0.1, 0.02, 0.1), "one-time buyers"),
+        ((0.1, 0.02, 0.1), "tried and left"),
         ((0.3, 0.3, 0.4), "hibernating"),
         ((0.6, 0.2, 0.3), "promising"),
         ((0.5, 0.5, 0.5), "need attention"),
@@ -90,7 +90,7 @@ def test_named_reads_the_draws_of_a_fit():
     found = naming.named(data, Draws(values, {}, {}), matrix)
     assert found == {
         "ids": ["S1", "S2"],
-        "names": {"S1": "one-time buyers", "S2": "need attention"},
+        "names": {"S1": "tried and left", "S2": "need attention"},
     }
 
 

@@ -298,7 +298,15 @@ def test_the_fewest_draws_of_any_part_are_used_of_all(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"horizon_days": 0}, {"margin": 0.0}, {"annual_discount": -0.1}, {"draws": 99}]
+    "wrong",
+    [
+        {"horizon_days": 0},
+        {"margin": 0.0},
+        {"annual_discount": -0.1},
+        {"annual_discount": np.inf},
+        {"margin": np.nan},
+        {"draws": 99},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesseg._files import refuse_existing, write_bytes, write_text
+from bayesseg._files import refuse_existing, sha256_of, write_bytes, write_text
 from bayesseg.errors import ArtefactBad, UsageError
 
 if TYPE_CHECKING:
@@ -182,7 +182,11 @@ def _numeric(path: Path) -> list[str]:
 
 
 def read_document(scores: Path) -> dict[str, Any]:
-    """The document beside a score file; without it there are no segment totals."""
+    """The document beside a score file, refused (exit 5) where it describes another file.
+
+    Its totals and settings are those of the very rows it was written with: a table that was cut,
+    filtered or overwritten since would be shown with numbers that are not its own.
+    """
     path = sidecar(scores)
     try:
         document = json.loads(path.read_bytes())
@@ -193,4 +197,9 @@ def read_document(scores: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict) or "model_id" not in document:
         raise ArtefactBad(f"{path} is not the document of a score file", fix="score again")
+    if document.get("table", {}).get("sha256") != sha256_of(scores):
+        raise ArtefactBad(
+            f"{scores} is not the file that {path} describes: it has changed since it was scored",
+            fix="score again",
+        )
     return document

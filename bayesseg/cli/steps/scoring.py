@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,8 @@ def write_scores(
     if path is None:
         return []
     beside = scorefile.sidecar(path)
-    scorefile.write_document(beside, scores.document, force=force)
+    described = {"rows": len(scores.table), "sha256": hashlib.sha256(content).hexdigest()}
+    scorefile.write_document(beside, scores.document | {"table": described}, force=force)
     for written in (path, beside):
         shell.say(f"wrote {written}")
     return [path, beside]

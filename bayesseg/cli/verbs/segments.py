@@ -11,7 +11,7 @@ from bayesseg.cli.flags import Run
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import scoring
 from bayesseg.cli.text import profile_table, segment_table
-from bayesseg.errors import UsageError
+from bayesseg.errors import GateFailed, UsageError
 
 Scores = Annotated[Path, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")]
 
@@ -29,6 +29,12 @@ def segments(run: Run, scores: Scores, shell: Shell) -> Outcome:
     posterior = load(run)
     _, document = scoring.read_of_run(posterior, scores)
     found = document["segments"]
+    if posterior.manifest["verdicts"].get("segments", {}).get("computation") == "failed":
+        raise GateFailed(
+            f"the segments of {run} failed their gates: there are none to show",
+            fix="bayesseg inspect RUN says which gate missed; a copy of the model file with fewer "
+            "components, given to fit --model, often helps",
+        )
     if not found:
         raise UsageError(
             f"{run} has no segments to show",
