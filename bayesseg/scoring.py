@@ -9,7 +9,7 @@ are about the file). No PyMC is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +114,16 @@ def score(
 ) -> Scores:
     """Score every customer of ``data``, those unseen at the fit included.
 
+    Where a part holds fewer draws than ``settings`` asks for, all parts use that many, and the
+    document says so.
+
     Raises:
         InputRejected: the data do not fit the model (no purchases, an as-of before the training
             data's, a missing feature column).
     """
     _accept(posterior, data)
+    fewest = min(available(draws) for draws in posterior.parts.values())
+    settings = replace(settings, draws=min(settings.draws, fewest))
     data = data.take(np.argsort(data.ids, kind="stable"))
     plan = _plan(posterior, settings)
     threshold = _top_threshold(plan, data) if plan.has_value else None
@@ -180,9 +185,8 @@ def _plan(posterior: Posterior, settings: Settings) -> _Plan:
         for part, draws in posterior.parts.items()
         if posterior.manifest["verdicts"][part]["computation"] != "failed" or part != "segments"
     }
-    count = min([settings.draws, *(available(draws) for draws in used.values())])
     theta = {
-        part: textbook(spec.parts[part].family, thinned(draws, count))
+        part: textbook(spec.parts[part].family, thinned(draws, settings.draws))
         for part, draws in used.items()
     }
     if "spend" in theta:

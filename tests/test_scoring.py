@@ -293,8 +293,9 @@ def test_spend_whose_mean_does_not_exist_is_null_flagged_and_outside_the_totals(
 def test_the_fewest_draws_of_any_part_are_used_of_all(
     posterior: Posterior, customers: Customers
 ) -> None:
-    some = customers.take(np.arange(5))
-    assert np.isfinite(score(posterior, some, Settings(draws=5_000)).table["clv"]).all()
+    found = score(posterior, customers.take(np.arange(5)), Settings(draws=5_000))
+    assert np.isfinite(found.table["clv"]).all()
+    assert found.document["settings"]["draws"] == 2_000
 
 
 @pytest.mark.parametrize(
