@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,9 @@ def encoded(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
+_LABEL = 19  # characters beside a row, so that the panels keep room for their titles
+
+
 def _ticks(axis: Any, write: Write, most: int = 5) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -103,6 +107,8 @@ def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequenc
     """One panel a quantity, one row a name: a dot at the mean, a line over the interval."""
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
+    labels = [textwrap.fill(name, _LABEL) for name in names]
+    lines = max(label.count("\n") + 1 for label in labels)
 
     def draw(figure: Any) -> None:
         figure.get_layout_engine().set(h_pad=0.1)
@@ -114,7 +120,7 @@ def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequenc
                 ax.plot(one["mean"], row, marker, color=colour, ms=6.5)
             ax.set_title(title)
             ax.grid(axis="y")
-            ax.set_yticks(range(len(names)), names)
+            ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)
             ax.margins(x=0.12)
             _ticks(ax.xaxis, write)
@@ -123,7 +129,7 @@ def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequenc
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
 
-    return drawn(rows * (0.75 + 0.3 * len(names)), draw)
+    return drawn(rows * (0.75 + (0.2 + 0.1 * lines) * len(names)), draw)
 
 
 def histograms(panels: Sequence[tuple[str, Sequence[float], Sequence[int]]], write: Write) -> str:
