@@ -9,6 +9,7 @@ order, in chunks of any size and on any number of threads. Every function takes 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,25 +56,48 @@ def exponential(state: Any) -> Any:
     return state, -math.log(u)
 
 
+def _ziggurat(layers: int = 256, edge: float = 3.6541528853610088) -> npt.NDArray[np.float64]:
+    """Right ends of layers of equal area under exp(-x²/2), from the base up (Doornik 2005)."""
+    area = edge * math.exp(-0.5 * edge**2) + math.sqrt(math.pi / 2) * math.erfc(edge / math.sqrt(2))
+    ends = [area * math.exp(0.5 * edge**2), edge]
+    for _ in range(layers - 2):
+        ends.append(math.sqrt(-2.0 * math.log(area / ends[-1] + math.exp(-0.5 * ends[-1] ** 2))))
+    return np.array([*ends, 0.0])
+
+
+_ENDS = _ziggurat()
+_LAYER = np.uint64(len(_ENDS) - 2)
+
+
 @compiled
 def normal(state: Any) -> Any:
-    """Standard normal (Box and Muller)."""
-    state, u = uniform(state)
-    state, v = uniform(state)
-    return state, math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
+    """Standard normal: the ziggurat of Marsaglia & Tsang (2000), layer and place from other bits."""
+    while True:
+        state = state + _GOLDEN
+        bits = mix(state)
+        layer = bits & _LAYER
+        z = (2.0 * (np.float64(bits >> _11) + 0.5) * _UNIT - 1.0) * _ENDS[layer]
+        if abs(z) < _ENDS[layer + np.uint64(1)]:
+            return state, z
+        state, u = uniform(state)
+        if layer == 0:  # the tail beyond the edge
+            edge = _ENDS[1]
+            state, v = uniform(state)
+            beyond = -math.log(u) / edge
+            while -2.0 * math.log(v) < beyond * beyond:
+                state, u = uniform(state)
+                state, v = uniform(state)
+                beyond = -math.log(u) / edge
+            return state, math.copysign(edge + beyond, z)
+        outer = math.exp(0.5 * (z * z - _ENDS[layer] ** 2))
+        inner = math.exp(0.5 * (z * z - _ENDS[layer + np.uint64(1)] ** 2))
+        if inner + u * (outer - inner) < 1.0:
+            return state, z
 
 
 @compiled
-def log_gamma(state: Any, shape: float) -> Any:
-    """Logarithm of a gamma variate with rate 1 (Marsaglia & Tsang 2000).
-
-    The logarithm, since a variate of small shape is often below the smallest double.
-    """
-    boost = 0.0
-    if shape < 1.0:
-        state, u = uniform(state)
-        boost = math.log(u) / shape
-        shape += 1.0
+def _gamma_from_one(state: Any, shape: float) -> Any:
+    """Gamma of shape 1 or more (Marsaglia & Tsang 2000); nearly always without a logarithm."""
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
     while True:
@@ -81,15 +105,34 @@ def log_gamma(state: Any, shape: float) -> Any:
         cube = 1.0 + c * z
         if cube <= 0.0:
             continue
-        log_cube = 3.0 * math.log(cube)
+        cube = cube * cube * cube
         state, u = uniform(state)
-        if math.log(u) < 0.5 * z * z + d * (1.0 - cube**3 + log_cube):
-            return state, math.log(d) + log_cube + boost
+        square = z * z
+        if u < 1.0 - 0.0331 * square * square or math.log(u) < 0.5 * square + d * (
+            1.0 - cube + math.log(cube)
+        ):
+            return state, d * cube
+
+
+@compiled
+def log_gamma(state: Any, shape: float) -> Any:
+    """Logarithm of a gamma variate with rate 1.
+
+    The logarithm, since a variate of small shape is often below the smallest double.
+    """
+    if shape >= 1.0:
+        state, value = _gamma_from_one(state, shape)
+        return state, math.log(value)
+    state, u = uniform(state)
+    state, value = _gamma_from_one(state, shape + 1.0)
+    return state, math.log(value) + math.log(u) / shape
 
 
 @compiled
 def gamma(state: Any, shape: float) -> Any:
     """Gamma with rate 1."""
+    if shape >= 1.0:
+        return _gamma_from_one(state, shape)
     state, value = log_gamma(state, shape)
     return state, math.exp(value)
 
@@ -97,6 +140,10 @@ def gamma(state: Any, shape: float) -> Any:
 @compiled
 def beta(state: Any, a: float, b: float) -> Any:
     """Beta(a, b), also where both gamma variates would underflow."""
+    if a >= 0.1 and b >= 0.1:  # neither does
+        state, x = gamma(state, a)
+        state, y = gamma(state, b)
+        return state, x / (x + y)
     state, x = log_gamma(state, a)
     state, y = log_gamma(state, b)
     return state, 1.0 / (1.0 + math.exp(y - x))
@@ -109,3 +156,13 @@ def customer_keys(ids: npt.NDArray[Any], seed: int) -> Keys:
     hashes = hash_array(np.asarray(ids, dtype=object), categorize=False)
     salt = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     return np.asarray(hashes ^ salt, dtype=np.uint64)
+
+
+def content_keys(columns: Sequence[npt.NDArray[Any]], seed: int) -> Keys:
+    """Keys of rows: a hash of their numbers and the seed. Equal rows have equal keys."""
+    salt = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    keys: Keys = np.full(len(columns[0]), salt, dtype=np.uint64)
+    for values in columns:
+        bits = np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
+        keys = mix(keys ^ mix(bits + _GOLDEN))
+    return keys

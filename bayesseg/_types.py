@@ -32,7 +32,8 @@ class Param:
     """One free parameter of a family.
 
     ``support`` is ``"positive"``, ``"unit"``, ``"real"``, ``"simplex"`` or ``"positive definite"``.
-    ``dims`` names the axes that follow (chain, draw).
+    ``dims`` names the axes that follow (chain, draw). ``role`` says what covariates and cohorts act on:
+    ``"rate"`` (of purchases) and ``"dropout"``. ``scaled_by`` names the sd of a standardised offset.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Param:
     unit: str
     meaning: str
     dims: tuple[str, ...] = ()
+    role: str = ""
+    scaled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,14 @@ class Quantity:
     """A named function of (draws, customers).
 
     ``fn(theta, columns, clock)`` takes textbook parameters, each of shape (S,), and columns, each of
-    shape (N,), and returns shape (S, N). It is called on bounded chunks only.
+    shape (N,), and returns shape (S, N). It is called on bounded chunks only. ``depends`` names the
+    columns it reads: customers who agree in them share one value, computed once.
     """
 
     name: str
     unit: str
     meaning: str
+    depends: tuple[str, ...]
     fn: Callable[[Mapping[str, Array], Columns, Clock], Array]
 
 
@@ -74,12 +79,14 @@ class Table:
     """The data of one likelihood: distinct rows, their weights and whatever the kernel shares.
 
     ``arrays`` stand in the order in which the kernel takes them, all float64 or int64, C-contiguous.
-    ``customers`` is the number of customers behind the rows.
+    ``customers`` is the number of customers behind the rows. Of several ``groups``, which differ in
+    their parameters, the arrays stand one group after another.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
     rows: int
     customers: int
+    groups: int = 1
 
 
 def _same(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -152,7 +159,8 @@ class Draws:
 class Check:
     """One gate: a value, its limit and the verdict. A value that is not finite never passes.
 
-    ``severity`` is ``"hard"`` (a miss fails the part) or ``"soft"`` (a miss is a caution). ``kind`` is
+    ``severity`` is ``"hard"`` (a miss fails the part), ``"assessed"`` (a miss leaves it unassessed:
+    there is no uncertainty to judge) or ``"soft"`` (a miss is a caution). ``kind`` is
     ``"computation"`` or ``"forecast"``.
     """
 

@@ -12,10 +12,17 @@ from bayesseg.priors import scales_of
 from bayesseg.spec import load_spec
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "clv.json").read_text())
-PURCHASE = ("bgnbd", "mbgnbd")
+BETA_GEOMETRIC = ("bgnbd", "mbgnbd")
+PURCHASE = (*BETA_GEOMETRIC, "paretonbd")
+THETA = {
+    "bgnbd": (0.243, 4.414, 0.793, 2.426),
+    "mbgnbd": (0.525, 6.183, 0.891, 1.614),
+    "paretonbd": (0.553, 10.578, 0.606, 11.669),
+}
+"""Near the published fits of the CDNOW sample, weeks."""
 NAMES = (*PURCHASE, "gammagamma")
 MODEL = {"bgnbd": ("bgnbd", "purchase"), "mbgnbd": ("retail", "purchase")}
-MODEL |= {"gammagamma": ("retail", "spend")}
+MODEL |= {"paretonbd": ("paretonbd", "purchase"), "gammagamma": ("retail", "spend")}
 
 
 def summary(path: Path, skip: int = 0) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from families_case import PURCHASE, draws
+from families_case import PURCHASE, THETA, draws
 from scipy import stats
 
 from bayesseg import _random
@@ -12,8 +12,6 @@ from bayesseg._compiled import compiled
 from bayesseg._types import Clock
 from bayesseg.families import FAMILIES
 from bayesseg.families._realise import realise
-
-THETA = {"bgnbd": (0.243, 4.414, 0.793, 2.426), "mbgnbd": (0.525, 6.183, 0.891, 1.614)}
 
 
 @compiled
@@ -109,9 +107,9 @@ def test_latents_are_the_same_bits_in_any_order_and_chunk(name):
 
 @pytest.mark.parametrize("name", PURCHASE)
 def test_latents_have_the_laws_of_their_history(name):
-    """Alive and gone alike, against SciPy, for one customer and many draws."""
+    """Against SciPy, for one customer and many draws; the departed have no rates."""
     size, theta = 40_000, THETA[name]
-    r, alpha, a, b = theta
+    r, alpha, third, fourth = theta
     x, t_x, T = 3.0, 20.0, 40.0
     columns = {"x": np.array([x]), "t_x": np.array([t_x]), "T": np.array([T])}
     vectors = {n: np.full(size, v) for n, v in zip(FAMILIES[name].textbook, theta, strict=True)}
@@ -120,82 +118,144 @@ def test_latents_have_the_laws_of_their_history(name):
     A = float(
         FAMILIES[name].quantities["p_alive"].fn(draws(name, theta), columns, Clock(1, 1, 0))[0, 0]
     )
-    b1 = b + (name == "mbgnbd")
     here = alive == 1
     assert abs(here.mean() - A) < 4 * math.sqrt(A * (1 - A) / size)
     assert stats.kstest(rate[here], stats.gamma(r + x, scale=1 / (alpha + T)).cdf).pvalue > 1e-3
-    assert stats.kstest(drop[here], stats.beta(a, b1 + x).cdf).pvalue > 1e-3
-    assert stats.kstest(rate[~here], stats.gamma(r + x, scale=1 / (alpha + t_x)).cdf).pvalue > 1e-3
-    assert stats.kstest(drop[~here], stats.beta(a + 1, b1 + x - 1).cdf).pvalue > 1e-3
-    assert (death == 0).all()
+    if name == "paretonbd":
+        assert (
+            stats.kstest(death[here], stats.gamma(third, scale=1 / (fourth + T)).cdf).pvalue > 1e-3
+        )
+        np.testing.assert_array_equal(drop, 0.0)
+    else:
+        b1 = fourth + (name == "mbgnbd")
+        assert stats.kstest(drop[here], stats.beta(third, b1 + x).cdf).pvalue > 1e-3
+        np.testing.assert_array_equal(death, 0.0)
+    np.testing.assert_array_equal(found[~here], 0.0)
 
 
 @pytest.mark.parametrize("name", PURCHASE)
 def test_latents_equal_bayes_theorem_by_rejection(name):
     """Simulated customers with exactly this history have the rates that latents draw."""
     rng = np.random.default_rng(1)
-    r, alpha, a, b = theta = (1.2, 3.0, 1.0, 2.0)
+    r, alpha, third, fourth = theta = (1.2, 3.0, 1.0, 2.0)
     size = 2_000_000
-    rate, drop = rng.gamma(r, 1 / alpha, size), rng.beta(a, b, size)
-    gone = rng.random(size) < drop if name == "mbgnbd" else np.zeros(size, bool)
+    rate = rng.gamma(r, 1 / alpha, size)
+    if name == "paretonbd":
+        leave = rng.gamma(third, 1 / (10 * fourth), size)
+        theta = (r, alpha, third, 10 * fourth)
+        life, dropped = rng.exponential(size=size) / leave, np.zeros((2, size), bool)
+    else:
+        leave = rng.beta(third, fourth, size)
+        life, dropped = np.full(size, np.inf), rng.random((2, size)) < leave
+        dropped[0] &= name == "mbgnbd"
     first = rng.exponential(size=size) / rate
-    left = rng.random(size) < drop
     second = first + rng.exponential(size=size) / rate
     # one repeat purchase between weeks 1.9 and 2.1, silence until week 5
-    seen = ~gone & (np.abs(first - 2) < 0.1) & (left | (second > 5))
+    seen = ~dropped[0] & (np.abs(first - 2) < 0.1) & (first < life)
+    seen &= dropped[1] | (second > np.minimum(5, life))
+    alive = (~dropped[1] & (life > 5))[seen]
     columns = {"x": np.ones(1), "t_x": np.full(1, 2.0), "T": np.full(1, 5.0)}
     vectors = {
         n: np.full(seen.sum(), v) for n, v in zip(FAMILIES[name].textbook, theta, strict=True)
     }
     index = np.arange(seen.sum())
     mine = FAMILIES[name].latents(vectors, columns, np.array([5], np.uint64), index)[0]
-    assert abs(mine[:, 0].mean() - (~left[seen]).mean()) < 4 / math.sqrt(seen.sum())
-    for state, theirs in ((1, ~left[seen]), (0, left[seen])):
-        ours = mine[:, 0] == state
-        assert stats.ks_2samp(mine[ours, 1], rate[seen][theirs]).pvalue > 1e-3
-        assert stats.ks_2samp(mine[ours, 2], drop[seen][theirs]).pvalue > 1e-3
+    assert abs(mine[:, 0].mean() - alive.mean()) < 4 / math.sqrt(seen.sum())
+    ours, own = mine[:, 0] == 1, 3 if name == "paretonbd" else 2
+    assert stats.ks_2samp(mine[ours, 1], rate[seen][alive]).pvalue > 1e-3
+    assert stats.ks_2samp(mine[ours, own], leave[seen][alive]).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", PURCHASE)
-def test_realised_value_averages_to_the_forecast(name):
-    """Stepping through purchases agrees with paid share · E[m] · A · D, four standard errors."""
-    size = 60_000
+def test_realised_purchases_and_value_average_to_the_forecast(name):
+    """Stepping through purchases agrees with A F(h), A F(H) and paid share · E[m] · A · D."""
+    size, theta = 60_000, (6.25, 3.74, 15.44)
     at = Clock(13.0, 52.0, 0.002)
     columns = {
         "x": np.array([2.0, 0.0]),
         "t_x": np.array([30.43, 0.0]),
         "T": np.array([38.86, 5.0]),
+        "n": np.array([2.0, 0.0]),
+        "S": np.array([60.0, 0.0]),
     }
-    columns |= {"n": np.array([2.0, 0.0]), "S": np.array([60.0, 0.0])}
     family, spend = FAMILIES[name], FAMILIES["gammagamma"]
     vectors = {n: np.full(size, v) for n, v in zip(family.textbook, THETA[name], strict=True)}
-    money = {n: np.full(size, v) for n, v in zip(spend.textbook, (6.25, 3.74, 15.44), strict=True)}
+    money = {n: np.full(size, v) for n, v in zip(spend.textbook, theta, strict=True)}
     keys, index = np.array([11, 12], np.uint64), np.arange(size)
     latents = family.latents(vectors, columns, keys, index)
     nu = spend.latents(money, columns, keys, index)
-    found, _ = realise(latents, nu, money["p"], 0.9, at.value_horizon, at.discount, keys, index)
-    one = draws(name, THETA[name])
-    A = family.quantities["p_alive"].fn(one, columns, at)[0]
-    D = family.quantities["discounted_purchases"].fn(one, columns, at)[0]
-    mean = spend.quantities["expected_spend"].fn(
-        draws("gammagamma", (6.25, 3.74, 15.44)), columns, at
-    )[0]
-    error = found.std(axis=1) / math.sqrt(size)
-    assert (np.abs(found.mean(axis=1) - 0.9 * mean * A * D) < 4 * error).all()
-    assert (found >= 0).all()
+    value, soon, later = realise(latents, nu, money["p"], 0.9, at, keys, index)
+
+    def say(quantity, at):
+        return family.quantities[quantity].fn(draws(name, THETA[name]), columns, at)[0]
+
+    A = say("p_alive", at)
+    mean = spend.quantities["expected_spend"].fn(draws("gammagamma", theta), columns, at)[0]
+    expected = (
+        (value, 0.9 * mean * A * say("discounted_purchases", at)),
+        (soon, A * say("purchases_if_alive", at)),
+        (later, A * say("purchases_if_alive", Clock(52.0, 52.0, 0.0))),
+        (soon == 0, 1 - A * (1 - say("silent", at))),
+    )
+    for found, forecast in expected:
+        error = found.std(axis=1) / math.sqrt(size)
+        assert (np.abs(found.mean(axis=1) - forecast) < 4 * error).all()
+    assert (value >= 0).all()
+    assert (soon <= later).all()
+
+
+@pytest.mark.parametrize("name", PURCHASE)
+def test_stepping_agrees_with_the_draw_that_needs_no_steps(name):
+    """min(Geometric(p), Poisson(λh)), or Poisson(λ min(h, Exp(μ))), of those alive."""
+    size, h = 60_000, 26.0
+    theta = THETA[name]
+    columns = {"x": np.array([6.0]), "t_x": np.array([30.43]), "T": np.array([31.0])}
+    vectors = {n: np.full(size, v) for n, v in zip(FAMILIES[name].textbook, theta, strict=True)}
+    key = np.array([21], np.uint64)
+    latents = FAMILIES[name].latents(vectors, columns, key, np.arange(size))
+    _, stepped, _ = realise(
+        latents, np.ones((1, size)), 4.0, 1.0, Clock(h, h, 0.0), key, range(size)
+    )
+    rng = np.random.default_rng(9)
+    alive, rate, drop, death = latents[0].T
+    if name == "paretonbd":
+        life = rng.exponential(size=size) / np.maximum(death, 1e-300)
+        direct = rng.poisson(rate * np.minimum(h, life))
+    else:
+        direct = np.minimum(rng.geometric(np.clip(drop, 1e-12, 1)), rng.poisson(rate * h))
+    direct = direct * (alive == 1)
+    most = max(direct.max(), stepped.max()) + 1
+    table = [np.bincount(v, minlength=most) for v in (direct, stepped[0])]
+    tail = int(np.argmax(np.sum(table, axis=0)[::-1].cumsum() > 50))
+    table = [np.append(v[: most - tail], v[most - tail :].sum()) for v in table]
+    keep = np.sum(table, axis=0) > 0
+    assert stats.chi2_contingency([v[keep] for v in table]).pvalue > 1e-3
+
+
+def test_a_longer_first_horizon_than_the_second_is_no_harm():
+    """Spend stops at H, purchases within h go on."""
+    latents = np.broadcast_to([1.0, 0.5, 0.0, 0.0], (1, 2_000, 4)).copy()
+    rest = (np.ones((1, 2_000)), 4.0, 1.0)
+    key = np.array([3], np.uint64)
+    long, many, few = realise(latents, *rest, Clock(40.0, 10.0, 0.0), key, np.arange(2_000))
+    short, only, same = realise(latents, *rest, Clock(10.0, 10.0, 0.0), key, np.arange(2_000))
+    np.testing.assert_array_equal(few, only)
+    np.testing.assert_array_equal(few, same)
+    assert abs(many.mean() - 20) < 4 * math.sqrt(20 / 2_000)
+    assert (many >= few).all()
+    assert abs(long.mean() - short.mean()) < 4 * long.std() / math.sqrt(1_000)
 
 
 def test_realised_value_of_a_mortal_customer_is_discounted_until_death():
     """μ > 0, no dropout: E = λ p/ν (1 - e^(-(μ+δ)H))/(μ+δ)."""
     size, rate, death, H, delta = 60_000, 0.4, 0.05, 30.0, 0.01
     latents = np.broadcast_to([1.0, rate, 0.0, death], (1, size, 4)).copy()
-    found, bought = realise(
+    found, _, bought = realise(
         latents,
         np.full((1, size), 0.5),
         4.0,
         1.0,
-        H,
-        delta,
+        Clock(1.0, H, delta),
         np.array([3], np.uint64),
         np.arange(size),
     )
@@ -208,6 +268,7 @@ def test_realised_value_of_a_mortal_customer_is_discounted_until_death():
 def test_the_departed_bring_nothing():
     latents = np.broadcast_to([0.0, 5.0, 0.0, 0.0], (2, 3, 4)).copy()
     keys = np.array([1, 2], np.uint64)
-    found, bought = realise(latents, np.ones((2, 3)), 4.0, 1.0, 52.0, 0.0, keys, np.arange(3))
-    np.testing.assert_array_equal(found, 0.0)
-    np.testing.assert_array_equal(bought, 0)
+    for found in realise(
+        latents, np.ones((2, 3)), 4.0, 1.0, Clock(9.0, 52.0, 0.0), keys, np.arange(3)
+    ):
+        np.testing.assert_array_equal(found, 0)

@@ -19,20 +19,34 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bayesseg._compiled import compiled
-from bayesseg._random import Keys, beta, log_gamma, stream, uniform
-from bayesseg._types import Array, Clock, Columns, Family, Param, Quantity, Table
-from bayesseg.errors import InputRejected
-from bayesseg.families._special import look_up, march
+from bayesseg._random import Keys, beta, gamma, stream, uniform
+from bayesseg._types import Array, Columns, Family, IntArray, Param, Table
+from bayesseg.families._betageometric_quantities import (
+    TEXTBOOK,
+    beta_geometric_quantities,
+    p_alive,
+)
+from bayesseg.families._distinct import codes
+from bayesseg.families._purchase import COLUMNS, histories, vectors
 
-COLUMNS = ("x", "t_x", "T")
-TEXTBOOK = ("r", "alpha", "a", "b")
 PARAMS = (
     Param("r", "positive", "", "shape of purchase rates across customers (small: unequal)"),
-    Param("rate", "positive", "purchases per time unit", "mean purchase rate while alive, r/α"),
-    Param("phi", "unit", "probability", "mean chance of leaving at a purchase, a/(a+b)"),
+    Param(
+        "rate",
+        "positive",
+        "purchases per time unit",
+        "mean purchase rate while alive, r/α",
+        role="rate",
+    ),
+    Param(
+        "phi",
+        "unit",
+        "probability",
+        "mean chance of leaving at a purchase, a/(a+b)",
+        role="dropout",
+    ),
     Param("kappa", "positive", "", "how alike customers are in leaving, a + b"),
 )
 
@@ -58,26 +72,21 @@ def tabulate(columns: Columns) -> Table:
     An optional column ``weight`` counts customers per row. ``at_x[j]`` is the weight of all rows with
     x = j; the constant Σ ln of purchase times is left out, as in every paper.
     """
-    weight = np.asarray(columns.get("weight", np.ones(len(columns["x"]))), dtype=np.float64)
-    x, t_x, T = (np.asarray(columns[name], dtype=np.float64) for name in COLUMNS)
-    if not len(x):
-        raise InputRejected("there are no customers to learn from", code="no_customers")
-    rows, inverse = np.unique(np.column_stack([x, t_x, T]), axis=0, return_inverse=True)
-    total = np.bincount(inverse.ravel(), weights=weight)
-    row_x = rows[:, 0].astype(np.int64)
-    ends, row_end = np.unique(rows[:, 2], return_inverse=True)
-    lasts, row_last = np.unique(rows[:, 1], return_inverse=True)
+    x, t_x, T, weight = histories(columns)
+    row_x = x.astype(np.int64)
+    ends, row_T = codes(T)
+    lasts, row_t_x = codes(t_x)
     return Table(
         arrays={
-            "at_x": np.bincount(row_x, weights=total).astype(np.float64),
+            "at_x": np.bincount(row_x, weights=weight).astype(np.float64),
             "T": ends,
             "t_x": lasts,
             "row_x": row_x,
-            "row_T": row_end.astype(np.int64),
-            "row_t_x": row_last.astype(np.int64),
-            "weight": total.astype(np.float64),
+            "row_T": row_T,
+            "row_t_x": row_t_x,
+            "weight": weight,
         },
-        rows=len(rows),
+        rows=len(weight),
         customers=round(float(weight.sum())),
     )
 
@@ -105,9 +114,9 @@ def value_and_gradient(
     at_x: Array,
     T: Array,
     t_x: Array,
-    row_x: npt.NDArray[np.int64],
-    row_T: npt.NDArray[np.int64],
-    row_t_x: npt.NDArray[np.int64],
+    row_x: IntArray,
+    row_T: IntArray,
+    row_t_x: IntArray,
     weight: Array,
 ) -> tuple[float, Array]:
     """Total log-likelihood and its gradient in (r, α, a, b), in one pass.
@@ -182,204 +191,6 @@ def simulate(
     return {"x": x, "t_x": t_x, "T": T}
 
 
-# ---------------------------------------------------------------- quantities
-
-
-def _draws(theta: Mapping[str, Array]) -> list[Array]:
-    return [np.asarray(theta[name], dtype=np.float64)[:, None] for name in TEXTBOOK]
-
-
-def _vectors(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Array]:
-    return [np.ascontiguousarray(values[name], dtype=np.float64) for name in names]
-
-
-def _rows(columns: Columns) -> list[Array]:
-    return [np.asarray(columns[name], dtype=np.float64)[None, :] for name in COLUMNS]
-
-
-def log_odds_gone(theta: Mapping[str, Array], columns: Columns, m: int) -> Array:
-    """ln((1 - A)/A), shape (S, N); -inf for one-time buyers of BG/NBD, who cannot have left."""
-    r, alpha, a, b = _draws(theta)
-    x, t_x, T = _rows(columns)
-    before = b + m + x - 1
-    never = (x == 0) & (m == 0)
-    odds = np.log(a / np.where(never, 1.0, before)) + (r + x) * np.log1p((T - t_x) / (alpha + t_x))
-    return np.asarray(np.where(never, -np.inf, odds))
-
-
-def p_alive(theta: Mapping[str, Array], columns: Columns, m: int) -> Array:
-    """A = P(alive at T | x, t_x, T)."""
-    from scipy.special import expit
-
-    return np.asarray(expit(-log_odds_gone(theta, columns, m)))
-
-
-def p_churn(theta: Mapping[str, Array], columns: Columns, clock: Clock, m: int) -> Array:
-    """P(no purchase in (T, T+h]) = 1 - A + A ((α+T)/(α+T+h))^k."""
-    from scipy.special import expit
-
-    r, alpha, _, _ = _draws(theta)
-    x, _, T = _rows(columns)
-    gone = log_odds_gone(theta, columns, m)
-    silent = np.exp(-(r + x) * np.log1p(clock.horizon / (alpha + T)))
-    return np.asarray(expit(gone) + expit(-gone) * silent)
-
-
-def discounted(
-    theta: Mapping[str, Array], columns: Columns, m: int, horizon: float, discount: float
-) -> Array:
-    """D = ∫₀^horizon e^(-δt) F'(t) dt: discounted purchases of a customer alive at T, shape (S, N).
-
-    ``horizon`` may be infinite where ``discount`` > 0.
-    """
-    pairs, inverse = np.unique(
-        np.column_stack([columns["x"], columns["T"]]).astype(np.float64),
-        axis=0,
-        return_inverse=True,
-    )
-    S = len(theta["r"])
-    out = np.empty((S, len(pairs)))
-    x, T = np.ascontiguousarray(pairs.T)
-    r, alpha, a, b = _vectors(theta, TEXTBOOK)
-    _integrate(r, alpha, a, b, float(m), x, T, horizon, discount, *_COARSE, *_FINE, out)
-    return out[:, inverse.ravel()]
-
-
-def _gauss_legendre(panels: tuple[float, ...], nodes: int) -> tuple[Array, Array]:
-    """Nodes and weights on [0, 1], composite over the panel edges."""
-    x, w = np.polynomial.legendre.leggauss(nodes)
-    edges = np.asarray(panels)
-    width = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + width * (x + 1)).ravel(), (width * w).ravel()
-
-
-_COARSE = _gauss_legendre((0.0, 1.0), 20)
-_FINE = _gauss_legendre((0.0, 0.08, 0.4, 0.75, 1.0), 16)
-_WIDE = 3.0
-"""Width in v beyond which the fine rule is taken: twenty times the age of the customer."""
-
-
-@compiled
-def _integrate(
-    r: Array,
-    alpha: Array,
-    a: Array,
-    b: Array,
-    m: float,
-    x: Array,
-    T: Array,
-    horizon: float,
-    discount: float,
-    coarse: Array,
-    coarse_weights: Array,
-    fine: Array,
-    fine_weights: Array,
-    out: Array,
-) -> None:
-    """Gauss-Legendre in v = ln(1 + t/(α+T)), where F' is smooth at every scale.
-
-    F'(t) = k/(α+T) · G(v), G = E_p[(1 + p t/(α+T))^-(k+1)] over p ~ Beta(a, b1 + x), which is
-    (1-z)^a · 2F1(a, a+b1-1-r; a+b1+x; z) with z = 1 - e^-v. G depends on the draw and on x alone, so
-    one table serves every T; it stays regular at a = 1, unlike the printed E[X(t)].
-    """
-    cut = min(horizon, 37.0 / discount) if discount > 0.0 else horizon
-    for s in range(len(r)):
-        v_end = math.log1p(cut / (alpha[s] + T.min()))
-        i = 0
-        while i < len(x):
-            power, B = a[s], a[s] + b[s] + m - 1.0 - r[s]
-            c, k = a[s] + b[s] + m + x[i], r[s] + x[i]
-            A = power
-            if B < 0.0:
-                limit = math.lgamma(c) + math.lgamma(k + 1 - A)
-                limit -= math.lgamma(c - A) + math.lgamma(k + 1)
-                if limit < -7.0:  # Euler's transformation: no negative parameter, nothing cancels
-                    power, A, B = k + 1, k + 1, c - A
-            starts, table = march(A, B, c, power, v_end)
-            group = x[i]
-            while i < len(x) and x[i] == group:
-                scale = alpha[s] + T[i]
-                width = math.log1p(cut / scale)
-                nodes = fine if width > _WIDE else coarse
-                weights = fine_weights if width > _WIDE else coarse_weights
-                total, panel = 0.0, 0
-                for j in range(len(nodes)):
-                    v = width * nodes[j]
-                    panel, G = look_up(starts, table, power, panel, v)
-                    total += weights[j] * G * math.exp(v - discount * scale * math.expm1(v))
-                out[s, i] = k * width * total
-                i += 1
-
-
-def purchase_quantities(m: int) -> Mapping[str, Quantity]:
-    """What can be said of a customer, by name."""
-
-    def k_and_scale(theta: Mapping[str, Array], columns: Columns) -> tuple[Array, Array]:
-        r, alpha, _, _ = _draws(theta)
-        x, _, T = _rows(columns)
-        return r + x, alpha + T
-
-    def alive(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        return p_alive(theta, columns, m)
-
-    def churn(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        return p_churn(theta, columns, clock, m)
-
-    def expected(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        A = p_alive(theta, columns, m)
-        A *= discounted(theta, columns, m, clock.horizon, 0.0)
-        return A
-
-    def value(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        return discounted(theta, columns, m, clock.value_horizon, clock.discount)
-
-    def stayed(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        k, scale = k_and_scale(theta, columns)
-        H, delta = clock.value_horizon, clock.discount
-        return k / scale * (-math.expm1(-delta * H) / delta if delta > 0 else H)
-
-    def residual(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        if not clock.discount > 0:
-            return np.full((len(theta["r"]), len(columns["x"])), np.nan)
-        return discounted(theta, columns, m, math.inf, clock.discount)
-
-    def gap(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        k, scale = k_and_scale(theta, columns)
-        return scale / k
-
-    def overdue(theta: Mapping[str, Array], columns: Columns, clock: Clock) -> Array:
-        r, alpha, _, _ = _draws(theta)
-        x, t_x, T = _rows(columns)
-        return np.asarray(np.exp(-(r + x) * np.log1p((T - t_x) / (alpha + t_x))))
-
-    entries = (
-        ("p_alive", "probability", "the customer has not left at T", alive),
-        ("p_churn", "probability", "no purchase within the horizon h", churn),
-        ("expected_purchases", "purchases", "purchases within the horizon h", expected),
-        (
-            "discounted_purchases",
-            "purchases",
-            "discounted purchases within H of a customer alive now, D(H)",
-            value,
-        ),
-        (
-            "stayed_purchases",
-            "purchases",
-            "discounted purchases within H of a customer alive throughout, D0(H)",
-            stayed,
-        ),
-        (
-            "residual_purchases",
-            "purchases",
-            "discounted purchases without end of a customer alive now; NaN without discount",
-            residual,
-        ),
-        ("typical_gap", "time", "time between purchases while alive, (α+T)/(r+x)", gap),
-        ("overdue", "probability", "a silence as long as the present one, if alive", overdue),
-    )
-    return {name: Quantity(name, unit, meaning, fn) for name, unit, meaning, fn in entries}
-
-
 # ---------------------------------------------------------------- latents
 
 _PURPOSE = 1
@@ -399,15 +210,14 @@ def latents(
 
     Returns:
         Array (N, S, 4): alive (0/1); λ; p; μ, the death rate, 0 in these families. Given alive, λ ~
-        Gamma(r+x, α+T) and p ~ Beta(a, b1+x); given gone, which these families date to t_x, λ ~
-        Gamma(r+x, α+t_x) and p ~ Beta(a+1, b1+x-1).
+        Gamma(r+x, α+T) and p ~ Beta(a, b1+x). The departed have no rates: zeros.
     """
-    r, alpha, a, b = _vectors(theta, TEXTBOOK)
-    x, t_x, T = _vectors(columns, COLUMNS)
+    r, alpha, a, b = vectors(theta, TEXTBOOK)
+    x, T = vectors(columns, ("x", "T"))
     A = np.ascontiguousarray(p_alive(theta, columns, m).T)
+    out = np.zeros((len(keys), len(r), 4))
     draws = np.asarray(draw_index, dtype=np.uint64)
-    out = np.empty((len(keys), len(r), 4))
-    _draw_latents(r, alpha, a, b, m, x, t_x, T, A, keys, draws, out)
+    _draw_latents(r, alpha, a, b + m, x, T, A, keys, draws, out)
     return out
 
 
@@ -416,10 +226,8 @@ def _draw_latents(
     r: Array,
     alpha: Array,
     a: Array,
-    b: Array,
-    m: int,
+    b1: Array,
     x: Array,
-    t_x: Array,
     T: Array,
     A: Array,
     keys: Keys,
@@ -430,16 +238,12 @@ def _draw_latents(
         for s in range(len(r)):
             state = stream(keys[i], draw_index[s], _PURPOSE)
             state, u = uniform(state)
-            alive = u < A[i, s]
-            state, log_rate = log_gamma(state, r[s] + x[i])
-            if alive:
-                state, p = beta(state, a[s], b[s] + m + x[i])
-            else:
-                state, p = beta(state, a[s] + 1.0, b[s] + m + x[i] - 1.0)
-            out[i, s, 0] = 1.0 if alive else 0.0
-            out[i, s, 1] = math.exp(log_rate) / (alpha[s] + (T[i] if alive else t_x[i]))
-            out[i, s, 2] = p
-            out[i, s, 3] = 0.0
+            if u < A[i, s]:
+                state, rate = gamma(state, r[s] + x[i])
+                state, p = beta(state, a[s], b1[s] + x[i])
+                out[i, s, 0] = 1.0
+                out[i, s, 1] = rate / (alpha[s] + T[i])
+                out[i, s, 2] = p
 
 
 # ---------------------------------------------------------------- the two families
@@ -454,9 +258,9 @@ def beta_geometric(name: str, title: str, m: int, references: tuple[str, ...]) -
         at_x: Array,
         T: Array,
         t_x: Array,
-        row_x: npt.NDArray[np.int64],
-        row_T: npt.NDArray[np.int64],
-        row_t_x: npt.NDArray[np.int64],
+        row_x: IntArray,
+        row_T: IntArray,
+        row_t_x: IntArray,
         weight: Array,
     ) -> tuple[float, Array]:
         return value_and_gradient(theta, m, at_x, T, t_x, row_x, row_T, row_t_x, weight)
@@ -474,7 +278,7 @@ def beta_geometric(name: str, title: str, m: int, references: tuple[str, ...]) -
         logp=partial(log_likelihood, m=m),
         kernel=kernel,
         simulate=partial(simulate, m=m),
-        quantities=purchase_quantities(m),
+        quantities=beta_geometric_quantities(m),
         latents=partial(latents, m=m),
         references=references,
     )

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesseg._compiled import compiled
-from bayesseg._random import Keys, exponential, log_gamma, stream, uniform
-from bayesseg._types import Array
+from bayesseg._random import Keys, exponential, gamma, stream, uniform
+from bayesseg._types import Array, Clock, IntArray
 
 _PURPOSE = 3
 
@@ -20,36 +20,36 @@ def realise(
     nu: Array,
     p: npt.ArrayLike,
     paid_share: float,
-    horizon: float,
-    discount: float,
+    clock: Clock,
     keys: Keys,
     draw_index: Any,
-) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Discounted spend and purchases within ``horizon`` in one future per customer and draw.
+) -> tuple[Array, IntArray, IntArray]:
+    """Discounted spend and purchases to both horizons in one future per customer and draw.
 
     A customer alive buys after gaps Exp(λ); each purchase ends it with probability p_drop, and death
     at Exp(μ) ends it at any time. A purchase at t is paid with probability ``paid_share`` and then
-    brings e^(-δt) · Gamma(p, ν).
+    brings e^(-δt) · Gamma(p, ν). Both horizons see the same future.
 
     Args:
         latents: (N, S, 4): alive, λ, p_drop, μ (a purchase family's ``latents``).
         nu: (N, S) (the spend family's ``latents``).
         p: (S,) shape of order values.
         paid_share: share of purchases that are not free.
-        horizon: H in the model's time unit.
-        discount: δ per time unit.
+        clock: h for purchases, H for money, δ.
         keys: one per customer.
         draw_index: (S,) integers that name the draws.
 
     Returns:
-        Two arrays (N, S): spend in currency, and the number of purchases, free ones included.
+        Three arrays (N, S): spend within H in currency, purchases within h and purchases within H,
+        free ones included.
     """
     spend = np.empty(latents.shape[:2])
-    purchases = np.empty(latents.shape[:2], dtype=np.int64)
+    soon, later = np.empty(latents.shape[:2], np.int64), np.empty(latents.shape[:2], np.int64)
     shape = np.ascontiguousarray(np.broadcast_to(p, latents.shape[1:2]), dtype=np.float64)
     draws = np.asarray(draw_index, dtype=np.uint64)
-    _step(latents, nu, shape, paid_share, horizon, discount, keys, draws, spend, purchases)
-    return spend, purchases
+    h, H = float(clock.horizon), float(clock.value_horizon)
+    _step(latents, nu, shape, paid_share, h, H, clock.discount, keys, draws, spend, soon, later)
+    return spend, soon, later
 
 
 @compiled
@@ -58,33 +58,39 @@ def _step(
     nu: Array,
     shape: Array,
     paid_share: float,
-    horizon: float,
+    h: float,
+    H: float,
     discount: float,
     keys: Keys,
     draw_index: Keys,
     spend: Array,
-    purchases: npt.NDArray[np.int64],
+    soon: IntArray,
+    later: IntArray,
 ) -> None:
     for i in range(spend.shape[0]):
         for s in range(spend.shape[1]):
-            value, count = 0.0, 0
+            value, within_h, within_H = 0.0, 0, 0
             alive, rate, drop, death = latents[i, s]
             if alive > 0.0 and rate > 0.0:
                 state = stream(keys[i], draw_index[s], _PURPOSE)
-                state, life = exponential(state)
-                end = min(horizon, life / death) if death > 0.0 else horizon
+                end = max(h, H)
+                if death > 0.0:
+                    state, life = exponential(state)
+                    end = min(end, life / death)
                 state, gap = exponential(state)
                 t = gap / rate
                 while t < end:
-                    count += 1
+                    within_h += t < h
+                    within_H += t < H
                     state, u = uniform(state)
-                    if u < paid_share:
-                        state, log_order = log_gamma(state, shape[s])
-                        value += math.exp(log_order - discount * t) / nu[i, s]
+                    if t < H and u < paid_share:
+                        state, order = gamma(state, shape[s])
+                        value += order * math.exp(-discount * t) / nu[i, s]
                     state, u = uniform(state)
                     if u < drop:
                         break
                     state, gap = exponential(state)
                     t += gap / rate
             spend[i, s] = value
-            purchases[i, s] = count
+            soon[i, s] = within_h
+            later[i, s] = within_H

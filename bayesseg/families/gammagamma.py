@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from bayesseg._compiled import compiled
-from bayesseg._random import Keys, log_gamma, stream
+from bayesseg._random import Keys, gamma, stream
 from bayesseg._types import Array, Clock, Columns, Family, Param, Quantity, Table
 from bayesseg.errors import InputRejected
+from bayesseg.families._distinct import codes, distinct
 from bayesseg.families._special import digamma
 
 COLUMNS = ("n", "S")
@@ -58,8 +59,8 @@ def tabulate(columns: Columns) -> Table:
             fix="check the amount column, or use a model without a spend part",
             code="no_spend",
         )
-    counts, which_n = np.unique(n, return_inverse=True)
-    sums, which_S = np.unique(S, return_inverse=True)
+    counts, which_n = codes(n)
+    sums, which_S = codes(S)
     at_n = np.bincount(which_n, weights=weight).astype(np.float64)
     at_S = np.bincount(which_S, weights=weight).astype(np.float64)
     n_at_S = np.bincount(which_S, weights=weight * n).astype(np.float64)
@@ -79,7 +80,7 @@ def tabulate(columns: Columns) -> Table:
             "n_at_S": n_at_S,
             "constants": np.array(constants),
         },
-        rows=len(np.unique(np.column_stack([n, S]), axis=0)),
+        rows=len(distinct(n, S)[0]),
         customers=round(float(weight.sum())),
     )
 
@@ -164,8 +165,8 @@ def _draw_latents(
     for i in range(len(keys)):
         for s in range(len(p)):
             state = stream(keys[i], draw_index[s], _PURPOSE)
-            state, log_rate = log_gamma(state, p[s] * n[i] + q[s])
-            out[i, s] = math.exp(log_rate) / (v[s] + S[i])
+            state, rate = gamma(state, p[s] * n[i] + q[s])
+            out[i, s] = rate / (v[s] + S[i])
 
 
 FAMILY = Family(
@@ -183,7 +184,7 @@ FAMILY = Family(
     simulate=simulate,
     quantities={
         "expected_spend": Quantity(
-            "expected_spend", "currency", "mean value of an order to come", expected_spend
+            "expected_spend", "currency", "mean value of an order to come", COLUMNS, expected_spend
         )
     },
     latents=latents,
