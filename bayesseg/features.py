@@ -18,29 +18,40 @@ import numpy.typing as npt
 from bayesseg._types import DAYS_PER_YEAR, Array
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import ArtefactBad, InputRejected
-from bayesseg.spec import FeatureSpec
+from bayesseg.spec import FEATURE_TYPES, FeatureSpec
 
 ATOM_SHARE = 0.05
 """More rows than this on one value, and a Gaussian would collapse on it."""
 _LATTICE, _WINDOW = 10, 3
 _SKEWED = 1.0
 _COLLINEAR = 0.9999
+_NORMAL_IQR = 1.3489795003921634  # interquartile range of the standard normal
+_MOST_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One learned column: value -> (transform(value) - centre) / scale."""
+    """One learned column: value -> (transform(value) - centre) / scale.
+
+    ``power`` is the lambda of a Box-Cox or Yeo-Johnson transform. A category's value is the place of
+    its text among ``levels``; one that the fit never saw is missing. A count comes with an exposure
+    column, divided by its mean at the fit, ``scale``.
+    """
 
     column: str
     type: str
     transform: str
     centre: float
     scale: float
+    power: float = 0.0
+    levels: tuple[str, ...] = ()
+    exposure: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """Everything learned about the features; number features first, then binary ones.
+    """Everything learned about the features: numbers first, then binary, categories, counts.
 
     ``descriptors`` are numeric columns that are profiled and stay out of the matrix. ``notes`` says
     what was left out or decided, and why, in words for people.
@@ -52,18 +63,27 @@ class FeatureState:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Columns of the matrix, in order."""
+        """Columns of the matrix, in order; the exposures of counts come after them."""
         return tuple(feature.column for feature in self.features)
 
     @property
     def profiled(self) -> tuple[str, ...]:
-        """Columns to describe a segment by: those of the matrix, then the descriptors."""
-        return self.names + self.descriptors
+        """Columns to describe a segment by means of: those of the matrix, then the descriptors."""
+        return tuple(f.column for f in self.features if f.type != "category") + self.descriptors
 
     @property
     def numbers(self) -> int:
         """How many of the columns are number features."""
         return sum(feature.type == "number" for feature in self.features)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What the columns are: ``gibbs(..., **state.layout)``."""
+        return {
+            "numbers": self.numbers,
+            "levels": tuple(len(f.levels) for f in self.features if f.type == "category"),
+            "counts": sum(feature.type == "count" for feature in self.features),
+        }
 
 
 def to_json(state: FeatureState) -> str:
@@ -75,7 +95,9 @@ def from_json(text: str) -> FeatureState:
     """The inverse of ``to_json``."""
     try:
         raw = json.loads(text)
-        features = tuple(Feature(**item) for item in raw["features"])
+        features = tuple(
+            Feature(**item | {"levels": tuple(item.get("levels", ()))}) for item in raw["features"]
+        )
         return FeatureState(features, tuple(raw["notes"]), tuple(raw["descriptors"]))
     except (ValueError, TypeError, KeyError) as error:
         raise ArtefactBad(f"the stored features cannot be read: {error}") from error
@@ -129,6 +151,8 @@ def raw_columns(
             chosen.update(attributes)
         else:
             chosen[spec.column] = _column(columns, spec.column)
+        if spec.exposure:
+            chosen[spec.exposure] = _column(columns, spec.exposure)
     return chosen
 
 
@@ -145,16 +169,38 @@ def _column(columns: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[A
 # --- transforms ----------------------------------------------------------------------------------
 
 
-def _identity(values: Array) -> Array:
-    return values
+def _box_cox(values: Array, power: float) -> Array:
+    from scipy.special import boxcox
+
+    return np.asarray(boxcox(values, power))
 
 
-TRANSFORMS: Mapping[str, tuple[float, Callable[[Array], Array]]] = {
-    "identity": (-np.inf, _identity),
-    "log": (0.0, np.log),
-    "log1p": (-1.0, np.log1p),
+def _yeo_johnson(values: Array, power: float) -> Array:
+    from scipy.stats import yeojohnson
+
+    return np.asarray(yeojohnson(values, power))
+
+
+TRANSFORMS: Mapping[str, tuple[float, Callable[[Array, float], Array]]] = {
+    "identity": (-np.inf, lambda values, power: values),
+    "log": (0.0, lambda values, power: np.log(values)),
+    "log1p": (-1.0, lambda values, power: np.log1p(values)),
+    "box-cox": (0.0, _box_cox),
+    "yeo-johnson": (-np.inf, _yeo_johnson),
 }
-"""Name -> (values must lie above this, function); ``auto`` chooses among them when learning."""
+"""Name -> (values must lie above this, function of values and power); ``auto`` chooses one of the first
+and third when learning."""
+
+
+def _power(values: Array, transform: str) -> float:
+    """The lambda that makes values most like a normal sample (Box & Cox 1964; Yeo & Johnson 2000)."""
+    from scipy import stats
+
+    if transform == "box-cox":
+        return float(stats.boxcox_normmax(values, method="mle"))
+    if transform == "yeo-johnson":
+        return float(stats.yeojohnson_normmax(values))
+    return 0.0
 
 
 def _skewness(values: Array) -> float:
@@ -170,8 +216,9 @@ def _chosen(transform: str, values: Array) -> str:
     return "log1p"
 
 
-def _transformed(values: Array, transform: str, column: str) -> Array:
-    floor, function = TRANSFORMS[transform]
+def _within(values: Array, transform: str, column: str) -> Array:
+    """The values, if the transform can take them."""
+    floor, _ = TRANSFORMS[transform]
     outside = values <= floor
     if outside.any():
         row = int(np.argmax(outside))
@@ -181,7 +228,7 @@ def _transformed(values: Array, transform: str, column: str) -> Array:
             fix="choose another transform in the model file, or leave such values empty",
             code="feature_out_of_range",
         )
-    return function(values)
+    return values
 
 
 # --- learning ------------------------------------------------------------------------------------
@@ -217,14 +264,32 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
 
 
 def _learn_number(spec: FeatureSpec, values: Array) -> Feature:
-    seen = values[~np.isnan(values)]
-    transform = _chosen(spec.transform, seen)
-    seen = _transformed(seen, transform, spec.column)
-    if spec.scale == "none":
-        return Feature(spec.column, "number", transform, 0.0, 1.0)
     # sorted: a sum that does not depend on the order of the rows
-    seen = np.sort(seen)
-    return Feature(spec.column, "number", transform, float(seen.mean()), float(seen.std()))
+    seen = np.sort(values[~np.isnan(values)])
+    transform = _chosen(spec.transform, seen)
+    power = _power(_within(seen, transform, spec.column), transform)
+    seen = TRANSFORMS[transform][1](seen, power)
+    centre, scale = SCALES[spec.scale](seen)
+    if not (scale > 0 and np.isfinite(scale)):
+        raise _refuse(
+            spec.column,
+            f"has no spread to divide by (scale {spec.scale!r}, transform {transform!r})",
+            'set scale = "standard", or leave it out',
+        )
+    return Feature(spec.column, "number", transform, centre, scale, power, group=spec.group)
+
+
+def _robust(values: Array) -> tuple[float, float]:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return float(middle), float(high - low) / _NORMAL_IQR
+
+
+SCALES: Mapping[str, Callable[[Array], tuple[float, float]]] = {
+    "standard": lambda values: (float(values.mean()), float(values.std())),
+    "robust": _robust,
+    "none": lambda values: (0.0, 1.0),
+}
+"""Name -> centre and scale of sorted values. Robust: median and interquartile range / 1.349."""
 
 
 def _refuse(column: str, fault: str, fix: str) -> InputRejected:
@@ -277,35 +342,109 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
     """
     notes: list[str] = []
     wild = any(spec.column == "*" for spec in specs)
-    numbers, binaries = [], []
+    found: dict[str, list[Feature]] = {kind: [] for kind in FEATURE_TYPES}
     for spec in _resolve(specs, columns, notes):
         values = _column(columns, spec.column)
-        if spec.type == "binary":
-            binaries.append(_learn_binary(spec.column, values))
+        if spec.type != "number":
+            found[spec.type].append(LEARNERS[spec.type](spec, columns))
             continue
         if fault := _fault(values, wildcard=False):
-            fix = "declare it binary, make it a descriptor, or drop it from the model file"
+            fix = (
+                "declare its type (binary, category, count), make it a descriptor, or drop it from "
+                "the model file: a normal curve would collapse on such a value"
+            )
             raise _refuse(spec.column, fault, fix)
-        numbers.append(_learn_number(spec, values))
-        if spec.transform == "auto" and numbers[-1].transform != "identity":
-            notes.append(f"took {numbers[-1].transform} of {spec.column}: it is skewed")
-    if not numbers and not binaries:
+        found["number"].append(_learn_number(spec, values))
+        taken = found["number"][-1].transform
+        if spec.transform == "auto" and taken != "identity":
+            notes.append(f"took {taken} of {spec.column}: it is skewed")
+    if not any(found.values()):
         reasons = "; ".join(notes) or "the model file names none"
         raise InputRejected(
             f"no column can serve as a segment feature ({reasons})",
             fix="give numeric columns with more than a few distinct values",
             code="no_features",
         )
-    numbers = _without_twins(numbers, columns, notes if wild else None)
-    base = (*numbers, *binaries)
+    found["number"] = _without_twins(found["number"], columns, notes if wild else None)
+    base = tuple(feature for features in found.values() for feature in features)
     descriptors = _descriptors(specs, columns, [feature.column for feature in base], notes)
     return FeatureState(base, tuple(notes), descriptors)
 
 
-def _learn_binary(column: str, values: npt.NDArray[Any]) -> Feature:
+def _learn_binary(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
+    values = _column(columns, spec.column)
     if values.dtype == object or not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        raise _refuse(column, "is declared binary but is not all 0 and 1", "recode it as 0 and 1")
-    return Feature(column, "binary", "identity", 0.0, 1.0)
+        raise _refuse(
+            spec.column, "is declared binary but is not all 0 and 1", "recode it as 0 and 1"
+        )
+    return Feature(spec.column, "binary", "identity", 0.0, 1.0, group=spec.group)
+
+
+def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Levels as text, whole numbers without a decimal point; None where missing."""
+    if values.dtype == object:
+        return np.array([v if isinstance(v, str) and v else None for v in values], dtype=object)
+    return np.array([None if np.isnan(v) else f"{v:g}" for v in values], dtype=object)
+
+
+def _learn_category(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
+    seen = {text for text in _distinct(_column(columns, spec.column)) if text is not None}
+    if not 2 <= len(seen) <= _MOST_LEVELS:
+        raise _refuse(
+            spec.column,
+            f"has {len(seen)} levels; a category has 2 to {_MOST_LEVELS}",
+            "group rare levels, make it a descriptor, or drop it from the model file",
+        )
+    levels = tuple(sorted(seen))
+    return Feature(spec.column, "category", "identity", 0.0, 1.0, levels=levels, group=spec.group)
+
+
+def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The distinct levels as text."""
+    import pandas as pd
+
+    return _texts(np.asarray(pd.unique(values)))
+
+
+def _learn_count(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
+    values = _numeric(columns, spec.column)
+    seen = values[~np.isnan(values)]
+    if not seen.size or (seen < 0).any() or (seen != np.round(seen)).any():
+        raise _refuse(spec.column, "is declared a count but is not whole numbers from 0", _RECODE)
+    scale = 1.0
+    if spec.exposure:
+        exposure = _numeric(columns, spec.exposure)[~np.isnan(values)]
+        _exposed(spec.column, spec.exposure, exposure)
+        scale = float(np.sort(exposure).mean())
+    return Feature(
+        spec.column,
+        "count",
+        "identity",
+        0.0,
+        scale,
+        exposure=spec.exposure,
+        group=spec.group,
+    )
+
+
+_RECODE = "declare it a number, or check the column"
+
+
+def _exposed(column: str, exposure: str, values: Array) -> None:
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise _refuse(
+            column,
+            f"has rows whose exposure {exposure!r} is missing, infinite or not above 0",
+            "leave such counts empty",
+        )
+
+
+LEARNERS: Mapping[str, Callable[[FeatureSpec, Mapping[str, npt.NDArray[Any]]], Feature]] = {
+    "binary": _learn_binary,
+    "category": _learn_category,
+    "count": _learn_count,
+}
+"""How a feature of a type other than number is learned."""
 
 
 def _without_twins(
@@ -349,17 +488,59 @@ def _standardised(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> 
         raise _refuse(feature.column, "has infinite values", "leave such cells empty")
     if feature.type == "binary" and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         raise _refuse(feature.column, "is not all 0 and 1", "the fit saw 0 and 1; recode it")
-    return (
-        _transformed(values, feature.transform, feature.column) - feature.centre
-    ) / feature.scale
+    function = TRANSFORMS[feature.transform][1]
+    seen = _within(values, feature.transform, feature.column)
+    return np.asarray((function(seen, feature.power) - feature.centre) / feature.scale)
+
+
+def _coded(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    """Place of each row's level; NaN where it is missing or was never seen."""
+    import pandas as pd
+
+    codes, distinct = pd.factorize(_column(columns, feature.column))
+    place = {level: float(i) for i, level in enumerate(feature.levels)}
+    known = [place.get(text, np.nan) for text in _texts(np.asarray(distinct))]
+    return np.array([*known, np.nan])[codes]
+
+
+def _counts(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    values = _numeric(columns, feature.column)
+    seen = values[~np.isnan(values)]
+    if (seen < 0).any() or (seen != np.round(seen)).any():
+        raise _refuse(feature.column, "is not whole numbers from 0", "the fit saw counts; check it")
+    return values
+
+
+def _exposure(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    """Exposure of each count in units of its mean at the fit; 1 where there is no count."""
+    counted = ~np.isnan(_column(columns, feature.column))
+    if not feature.exposure:
+        return np.ones(len(counted))
+    values = _numeric(columns, feature.exposure)
+    _exposed(feature.column, feature.exposure, values[counted])
+    return np.where(counted, values, feature.scale) / feature.scale
+
+
+COLUMNS: Mapping[str, Callable[[Feature, Mapping[str, npt.NDArray[Any]]], Array]] = {
+    "number": _standardised,
+    "binary": _standardised,
+    "category": _coded,
+    "count": _counts,
+}
+"""How a feature of each type becomes a column of the matrix."""
 
 
 def apply(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
-    """The matrix (N, D) on the learned scale, float64, NaN where missing; nothing is re-estimated.
+    """The matrix on the learned scale, float64, NaN where missing; nothing is re-estimated.
+
+    Returns:
+        (N, D) in the order of ``state.features``, then an exposure column for each count.
 
     Raises:
         InputRejected: a column is missing, is text, or leaves the range of its transform.
     """
     for name in state.descriptors:
         _numeric(columns, name)
-    return np.stack([_standardised(feature, columns) for feature in state.features], axis=1)
+    cells = [COLUMNS[feature.type](feature, columns) for feature in state.features]
+    cells += [_exposure(feature, columns) for feature in state.features if feature.type == "count"]
+    return np.stack(cells, axis=1)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import date
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from bayesseg import baseline, gates, naming
+from bayesseg import baseline, gates, naming, population
 from bayesseg._types import Check, Columns, Draws, OnProgress, Progress, Table
 from bayesseg.aggregates import SMALLEST, training_aggregates
 from bayesseg.customers import Attributes, Customers
@@ -27,6 +27,9 @@ from bayesseg.inference.parallel import Task, running
 from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity, now
 from bayesseg.priors import scales_of
 from bayesseg.readiness import require_ready
+from bayesseg.segmentation.choose import automatic
+from bayesseg.segmentation.refits import with_options
+from bayesseg.segmentation.run import layout_of
 from bayesseg.spec import ModelSpec
 
 _PACKAGES = ("bayesseg", "numpy", "numba", "nutpie", "pymc", "arviz-stats", "lifetimes")
@@ -55,7 +58,7 @@ def fit(
     _accept(data, spec)
     columns = data.columns(spec.unit_days) if isinstance(data, Customers) else {}
     scales = scales_of(columns) if "purchase" in spec.parts else {}
-    tables = {part: _table(spec, part, columns) for part in spec.parts if part != "segments"}
+    groups, tables = _tables(data, spec)
     state, matrix = _features(data, spec)
 
     tasks = {
@@ -67,6 +70,7 @@ def fit(
             scales=scales,
             inference=spec.inference,
             seed=_seed(seed, part),
+            population=groups[part],
         )
         for part, table in tables.items()
     }
@@ -76,16 +80,7 @@ def fit(
         if "segments" in spec.parts:
             with _timed(seconds, "segments"):
                 assert state is not None
-                part = spec.parts["segments"]
-                parts["segments"] = gibbs(
-                    FAMILIES[part.family],
-                    part,
-                    matrix,
-                    spec.inference,
-                    _seed(seed, "segments"),
-                    numbers=state.numbers,
-                    on_progress=on_progress,
-                )
+                parts["segments"] = _segments(spec, state, matrix, seed, on_progress)
         with _timed(seconds, "backtests"):
             tests = [dict(one) for one in backtests()]
         with _timed(seconds, "maximum likelihood"):
@@ -101,15 +96,16 @@ def fit(
         "spearman": _spearman(columns),
         "backtests": tests,
         "customers": len(data),
-        "early": _early(data) if isinstance(data, Customers) else None,
+        "early": population.early(data) if isinstance(data, Customers) else None,
     }
     with _timed(seconds, "gates"):
-        checks = gates.gates(spec, parts, facts)
+        checks = gates.gates(spec, parts, facts, groups)
     with _timed(seconds, "aggregates"):
-        summary = training_aggregates(data, spec, parts, scales, seed)
+        summary = training_aggregates(data, spec, parts, scales, seed, groups)
     summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
     manifest = _manifest(data, spec, parts, checks, facts, seed)
-    manifest["fingerprint"] = _fingerprint(columns, matrix)
+    manifest["population"] = groups
+    manifest["fingerprint"] = _fingerprint(tables, matrix)
     named = naming.named(data, parts["segments"], matrix) if state is not None else None
     manifest["segments"] = named
     manifest["seconds"] = {name: round(spent, 2) for name, spent in seconds.items()}
@@ -131,10 +127,18 @@ def _accept(data: Customers | Attributes, spec: ModelSpec) -> None:
     require_ready(data, spec.parts)
 
 
-def _table(spec: ModelSpec, part: str, columns: Columns) -> Table:
-    tabulate = FAMILIES[spec.parts[part].family].tabulate
-    assert tabulate is not None
-    return tabulate(columns)
+def _tables(
+    data: Customers | Attributes, spec: ModelSpec
+) -> tuple[dict[str, population.State], dict[str, Table]]:
+    """What was learned of the groups of each part that has a likelihood, and its table."""
+    if not isinstance(data, Customers) or "purchase" not in spec.parts:
+        return {}, {}
+    own = {name: part for name, part in spec.parts.items() if name != "segments"}
+    groups = {name: population.learn(part, data) for name, part in own.items()}
+    return groups, {
+        name: population.likelihood(part, groups[name], data, spec.unit_days)[2]
+        for name, part in own.items()
+    }
 
 
 def _features(
@@ -145,6 +149,32 @@ def _features(
     raw = raw_columns(data, spec.features)
     state = learn(spec.features, raw)
     return state, apply(state, raw)
+
+
+def _segments(
+    spec: ModelSpec,
+    state: FeatureState,
+    matrix: np.ndarray,
+    seed: int,
+    on_progress: OnProgress | None,
+) -> Draws:
+    """Draws of the mixture; where the model leaves the number of segments open, it is chosen first."""
+    part, own, chosen = spec.parts["segments"], _seed(seed, "segments"), None
+    if part.options["components"] == "auto":
+        components, chosen = automatic(
+            matrix, part, layout_of(state), seed=own, on_progress=on_progress
+        )
+        part = with_options(part, components=components)
+    draws = gibbs(
+        FAMILIES[part.family],
+        part,
+        matrix,
+        spec.inference,
+        own,
+        **state.layout,
+        on_progress=on_progress,
+    )
+    return draws if chosen is None else replace(draws, info={**draws.info, "chosen": chosen})
 
 
 def _laid_out(draws: Draws) -> Draws:
@@ -224,35 +254,15 @@ def _trained_on(data: Customers, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _early(data: Customers, weeks: int = 3) -> dict[str, Any] | None:
-    """How many customers the first weeks "acquire" beside a usual week.
-
-    Where a log starts in mid-life of a shop its first weeks hold the old customers, whose first
-    purchase was in truth earlier (left-censoring). ``until`` is their last day where they are too
-    many. None where there are fewer than eight later weeks with a new customer.
-    """
-    age = int(data.t_end.max()) - data.t_end
-    counts = np.bincount(age // 7)
-    later = counts[weeks:][counts[weeks:] > 0]
-    if len(later) < 8:
-        return None
-    start = data.as_of - timedelta(days=int(data.t_end.max()))
-    ratio = float(counts[:weeks].mean() / np.median(later))
-    return {
-        "until": (start + timedelta(days=7 * weeks - 1)).isoformat(),
-        "customers": int(counts[:weeks].sum()),
-        "usual": float(np.median(later)),
-        "ratio": ratio,
-        "excess": ratio > gates.EARLY_EXCESS,
-    }
-
-
-def _fingerprint(columns: Columns, matrix: np.ndarray) -> str:
-    """Hash of the data the model saw, sorted: the same for any row order; no ids in it."""
+def _fingerprint(tables: Mapping[str, Table], matrix: np.ndarray) -> str:
+    """Hash of the data the model saw: sorted weighted tables, so the same for any row order; no ids."""
     digest = hashlib.sha256()
-    for rows in (np.column_stack(list(columns.values())) if columns else np.empty((0, 0)), matrix):
-        order = np.lexsort(rows.T[::-1]) if rows.size else slice(None)
-        digest.update(np.ascontiguousarray(rows[order], dtype="<f8").tobytes())
+    for part, table in tables.items():
+        digest.update(f"{part} {table.rows} {table.customers}".encode())
+        for values in table.arrays.values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+    order = np.lexsort(matrix.T[::-1]) if matrix.size else slice(None)
+    digest.update(np.ascontiguousarray(matrix[order], dtype="<f8").tobytes())
     return digest.hexdigest()
 
 

@@ -48,6 +48,7 @@ KEYS = frozenset(
         "model_id",
         "name",
         "paid_share",
+        "population",
         "scales",
         "schema_version",
         "seconds",
@@ -195,15 +196,17 @@ def load(path: str | Path) -> Posterior:
         parts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         with np.load(path / "posterior.npz", allow_pickle=False) as archive:
             for key in archive.files:
-                part, *middle, name = key.split(".")
-                parts.setdefault(part, ({}, {}))[bool(middle)][name] = archive[key]
+                part, _, name = key.partition(".")
+                stat = name.startswith(f"{_STATS}.")
+                own = parts.setdefault(part, ({}, {}))[stat]
+                own[name.removeprefix(f"{_STATS}.")] = archive[key]
     except (OSError, ValueError, KeyError, TypeError, BayessegError) as error:
         raise _bad(path, f"cannot be read ({error})") from error
     if set(parts) != set(spec.parts):
         raise _bad(path, "does not hold draws of the parts its model names")
     for part, (values, stats) in parts.items():
         absent = {name for name in spec.parts[part].priors if name not in values}
-        if absent and spec.parts[part].engine == "nuts":
+        if absent and spec.parts[part].engine != "gibbs":
             raise _bad(path, f"has no draws of {part} {', '.join(sorted(absent))}")
         finite = all(np.isfinite(array).all() for array in (*values.values(), *stats.values()))
         if not finite and manifest["verdict"] != "failed":

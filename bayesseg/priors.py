@@ -57,12 +57,26 @@ def _normal(p: Mapping[str, float]) -> Any:
     return stats.norm(p["mean"], p["sd"])
 
 
+def _halfnormal(p: Mapping[str, float]) -> Any:
+    from scipy import stats
+
+    return stats.halfnorm(scale=p["sd"])
+
+
+def _exponential(p: Mapping[str, float]) -> Any:
+    from scipy import stats
+
+    return stats.expon(scale=p["scale"])
+
+
 DISTRIBUTIONS: Mapping[str, Distribution] = {
     d.name: d
     for d in (
         Distribution("LogNormal", ("median", "sigma"), "positive", _lognormal),
         Distribution("Beta", ("alpha", "beta"), "unit", _beta),
         Distribution("Normal", ("mean", "sd"), "real", _normal),
+        Distribution("HalfNormal", ("sd",), "positive", _halfnormal),
+        Distribution("Exponential", ("scale",), "positive", _exponential),
         Distribution("Dirichlet", ("concentration",), "simplex"),
         Distribution("InverseWishart", ("extra_df", "scale"), "covariance"),
     )
@@ -133,6 +147,8 @@ def unbounded_sd(prior: Prior, scales: Scales) -> float:
         return float(numbers["sigma"])
     if prior.dist == "Beta":
         return math.sqrt(polygamma(1, numbers["alpha"]) + polygamma(1, numbers["beta"]))
+    if prior.dist == "HalfNormal":
+        return math.pi / math.sqrt(8)  # half the root of the trigamma function at one half
     return sd(prior, scales)
 
 

@@ -115,7 +115,8 @@ def _recent(c: Customers) -> Gate:
 
 
 def _histories(c: Customers) -> Gate:
-    n = len(np.unique(np.column_stack([c.x, c.t_x, c.t_end]), axis=0))
+    days = int(c.t_end.max(initial=0)) + 1
+    n = len(np.unique((c.x * days + c.t_x) * days + c.t_end))  # one number a history: sorts faster
     said = f"{n:,} distinct histories" if n > 1 else "all customers have the same history"
     return _gate("distinct_histories", n, 2, 2, said)
 

@@ -10,7 +10,8 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _PACKAGED = Path(__file__).parent / "_models"
 _CHECKOUT = Path(__file__).parent.parent / "models"
 
 FAMILIES_OF = {
-    "purchase": ("bgnbd", "mbgnbd"),
+    "purchase": ("bgnbd", "mbgnbd", "paretonbd"),
     "spend": ("gammagamma",),
     "segments": ("gmm",),
 }
@@ -38,6 +39,12 @@ _BETA_GEOMETRIC = {
 PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
     "bgnbd": _BETA_GEOMETRIC,
     "mbgnbd": _BETA_GEOMETRIC,
+    "paretonbd": {
+        "r": (_POSITIVE, ""),
+        "rate": (_POSITIVE, "per_mean_window"),
+        "s": (_POSITIVE, ""),
+        "drop": (_POSITIVE, "per_mean_window"),
+    },
     "gammagamma": {
         "p": (_POSITIVE, ""),
         "q": (_POSITIVE, ""),
@@ -48,24 +55,32 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
         "mean": (("Normal",), ""),
         "covariance": (("InverseWishart",), ""),
         "binary": (("Beta",), ""),
+        "category": (("Dirichlet",), ""),
+        "rate": (("Exponential",), ""),
+        "size": (_POSITIVE, ""),
     },
 }
 """Each family's parameters: the distributions a prior may be and the unit it must carry."""
+_PRIORS_OF_TYPE = {"binary": ("binary",), "category": ("category",), "count": ("rate", "size")}
+"""Priors that are wanted where a feature has this type."""
 OPTIONS_OF: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "purchase": {},
     "spend": {},
     "segments": {
-        "components": None,  # a whole number
-        "covariance": ("diag", "full"),
+        "components": None,  # a whole number, or "auto"
+        "covariance": ("full", "tied", "diag", "spherical"),
+        "tails": ("normal", "t"),
         "missing": ("model", "reject"),
     },
 }
 """The options a part must give, each with its choices."""
-ENGINES_OF = {"purchase": ("nuts",), "spend": ("nuts",), "segments": ("gibbs",)}
+_ENGINES = ("auto", "nuts", "laplace", "map")
+ENGINES_OF = {"purchase": _ENGINES, "spend": _ENGINES, "segments": ("gibbs",)}
 
-FEATURE_TYPES = ("number", "binary")
-TRANSFORMS = ("identity", "log", "log1p", "auto")
-SCALES = ("standard", "none")
+FEATURE_TYPES = ("number", "binary", "category", "count")
+"""In the order of the matrix."""
+TRANSFORMS = ("identity", "log", "log1p", "box-cox", "yeo-johnson", "auto")
+SCALES = ("standard", "robust", "none")
 ROLES = ("base", "descriptor")
 
 
@@ -74,7 +89,8 @@ class FeatureSpec:
     """One segment feature as the model file asks for it; nothing learned.
 
     ``column`` may be ``"*"``: every numeric column of the attributes that no other feature names.
-    ``role`` ``"base"`` enters the likelihood, ``"descriptor"`` is only profiled.
+    ``role`` ``"base"`` enters the likelihood, ``"descriptor"`` is only profiled. ``group`` gathers
+    columns under one heading; ``exposure`` is the column that a count is proportional to.
     """
 
     column: str
@@ -82,6 +98,39 @@ class FeatureSpec:
     transform: str = "identity"
     scale: str = "standard"
     role: str = "base"
+    group: str = ""
+    exposure: str = ""
+
+
+COHORTS = ("month", "quarter", "year")
+
+
+@dataclass(frozen=True, slots=True)
+class CovariatesSpec:
+    """Facts about customers that move the purchase rate and the dropout, log-linearly.
+
+    A column of text has an effect a level, against the most frequent one; a column of numbers has one a
+    standard deviation. ``effect`` is the prior of each, on the log rate or the log odds of dropout.
+    """
+
+    rate: tuple[str, ...]
+    dropout: tuple[str, ...]
+    effect: Prior
+
+
+@dataclass(frozen=True, slots=True)
+class CohortsSpec:
+    """Customers by the period of their first purchase, their rates and dropouts partially pooled.
+
+    ``spread`` is the prior of the standard deviation between cohorts. Who first bought by ``early`` (an
+    ISO day, ``"auto"``: what ``population.early`` finds, ``"none"``) is a cohort of its own, which
+    differs in every parameter, by ``apart`` on the scale without bounds.
+    """
+
+    by: str
+    early: str
+    spread: Prior
+    apart: Prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +141,8 @@ class PartSpec:
     engine: str
     priors: Mapping[str, Prior]
     options: Mapping[str, Any]
+    covariates: CovariatesSpec | None = None
+    cohorts: CohortsSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +204,32 @@ def load_spec(model: str | Path) -> ModelSpec:
     return parse_spec(text, source=str(path))
 
 
+def variant(spec: ModelSpec, family: str) -> ModelSpec:
+    """``spec`` with the purchase family and its priors from the shipped model that has ``family``.
+
+    For comparison only: ``text`` stays that of ``spec``, so a variant is never stored.
+
+    Raises:
+        UsageError: no shipped model has that purchase family.
+    """
+    own = spec.parts["purchase"]
+    if own.family == family:
+        return spec
+    shipped = {
+        other.parts["purchase"].family: other.parts["purchase"]
+        for other in map(load_spec, reversed(model_names()))
+        if "purchase" in other.parts
+    }
+    if family not in shipped:
+        raise UsageError(
+            f"no shipped model has the purchase family {family!r}",
+            fix=f"{_nearest(family, shipped)}families: {', '.join(sorted(shipped))}",
+        )
+    other = shipped[family]
+    changed = replace(own, family=family, priors=other.priors, options=other.options)
+    return replace(spec, parts={**spec.parts, "purchase": changed})
+
+
 def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
     """Check the text of a model file; every refusal names ``source`` and the key path."""
     try:
@@ -175,8 +252,12 @@ def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
     )
     if ("segments" in parts) != bool(features):
         raise reader.error("features", "[segments] and [[features]] come together")
-    if any(f.type == "binary" for f in features) and "binary" not in parts["segments"].priors:
-        raise reader.error("segments.priors.binary", "is missing: a feature is binary")
+    for kind in sorted({f.type for f in features if f.role == "base"} & set(_PRIORS_OF_TYPE)):
+        for prior in _PRIORS_OF_TYPE[kind]:
+            if prior not in parts["segments"].priors:
+                raise reader.error(
+                    f"segments.priors.{prior}", f"is missing: a feature is of type {kind}"
+                )
     inference = _table(reader, raw, "inference")
     reader.keys(inference, "inference", ("chains", "draws", "tune"))
     return ModelSpec(
@@ -193,17 +274,47 @@ def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
     )
 
 
+def with_engine(spec: ModelSpec, engine: str) -> ModelSpec:
+    """The model with another engine for its purchases and spend; ``text`` stays the file's.
+
+    Raises:
+        UsageError: there is no such engine, or the model has neither part.
+    """
+    if engine not in _ENGINES:
+        raise UsageError(
+            f"there is no engine named {engine!r}",
+            fix=f"{_nearest(engine, _ENGINES)}engines: {', '.join(_ENGINES)}",
+        )
+    own = {
+        n: replace(p, engine=engine) for n, p in spec.parts.items() if n in ("purchase", "spend")
+    }
+    if not own:
+        raise UsageError(
+            f"model {spec.name!r} has neither purchases nor spend: its engine is gibbs",
+            fix="leave --engine out",
+        )
+    return replace(spec, parts={**spec.parts, **own})
+
+
 def _part(reader: _Reader, raw: Any, part: str) -> PartSpec:
     if not isinstance(raw, dict):
         raise reader.error(part, "must be a table")
-    reader.keys(raw, part, ("family", "engine", "priors", *OPTIONS_OF[part]))
+    links: tuple[str, ...] = ("covariates", "cohorts") if part == "purchase" else ()
+    links += ("df",) if part == "segments" else ()
+    reader.keys(raw, part, ("family", "engine", "priors", *OPTIONS_OF[part], *links))
     family = reader.choice(raw, part, "family", FAMILIES_OF[part])
     own = _table(reader, raw, "priors", part)
     known = PRIORS_OF[family]
     reader.keys(own, f"{part}.priors", known)
     for name in known:
-        if name not in own and name != "binary":  # wanted where a feature is binary
+        if name not in own and not any(name in of for of in _PRIORS_OF_TYPE.values()):
             raise reader.error(f"{part}.priors.{name}", "is missing", "no prior has a default")
+    options: dict[str, Any] = {
+        name: reader.count_or_auto(raw, part, name)
+        if choices is None
+        else reader.choice(raw, part, name, choices)
+        for name, choices in OPTIONS_OF[part].items()
+    }
     return PartSpec(
         family=family,
         engine=reader.choice(raw, part, "engine", ENGINES_OF[part]),
@@ -211,12 +322,58 @@ def _part(reader: _Reader, raw: Any, part: str) -> PartSpec:
             name: _prior(reader, item, f"{part}.priors.{name}", *known[name])
             for name, item in own.items()
         },
-        options={
-            name: reader.count(raw, part, name)
-            if choices is None
-            else reader.choice(raw, part, name, choices)
-            for name, choices in OPTIONS_OF[part].items()
-        },
+        options=options | _tails(reader, raw, options),
+        covariates=_covariates(reader, raw) if "covariates" in raw else None,
+        cohorts=_cohorts(reader, raw) if "cohorts" in raw else None,
+    )
+
+
+def _tails(
+    reader: _Reader, raw: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, float | str]:
+    """Degrees of freedom of Student-t segments: a number, or "learn"."""
+    if options.get("tails") != "t":
+        if "df" in raw:
+            raise reader.error("segments.df", "is for Student-t segments", 'set tails = "t"')
+        return {}
+    df = reader.get(raw, "segments", "df", (int, float, str))
+    if df != "learn" and (isinstance(df, str) or not (math.isfinite(df) and df > 0)):
+        raise reader.error("segments.df", f'must be a positive number or "learn", not {df!r}')
+    return {"df": df if df == "learn" else float(df)}
+
+
+def _covariates(reader: _Reader, raw: Mapping[str, Any]) -> CovariatesSpec:
+    path = "purchase.covariates"
+    own = _table(reader, raw, "covariates", "purchase")
+    reader.keys(own, path, ("rate", "dropout", "effect"))
+    columns = {}
+    for role in ("rate", "dropout"):
+        names = reader.get(own, path, role, list)
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise reader.error(f"{path}.{role}", "must be a list of different column names")
+        columns[role] = tuple(names)
+    if not any(columns.values()):
+        raise reader.error(path, "names no column", "leave the table out")
+    effect = _prior(reader, own.get("effect"), f"{path}.effect", ("Normal",), "")
+    return CovariatesSpec(columns["rate"], columns["dropout"], effect)
+
+
+def _cohorts(reader: _Reader, raw: Mapping[str, Any]) -> CohortsSpec:
+    path = "purchase.cohorts"
+    own = _table(reader, raw, "cohorts", "purchase")
+    reader.keys(own, path, ("by", "early", "spread", "apart"))
+    early = reader.get(own, path, "early", str)
+    if early not in ("auto", "none"):
+        try:
+            date.fromisoformat(early)
+        except ValueError:
+            problem = f'is {early!r}, neither "auto", "none" nor a day such as 2025-01-31'
+            raise reader.error(f"{path}.early", problem) from None
+    return CohortsSpec(
+        by=reader.choice(own, path, "by", COHORTS),
+        early=early,
+        spread=_prior(reader, own.get("spread"), f"{path}.spread", ("HalfNormal",), ""),
+        apart=_prior(reader, own.get("apart"), f"{path}.apart", ("Normal",), ""),
     )
 
 
@@ -243,8 +400,9 @@ def _prior(reader: _Reader, raw: Any, path: str, allowed: tuple[str, ...], unit:
 def _feature(reader: _Reader, raw: Any, path: str) -> FeatureSpec:
     if not isinstance(raw, dict):
         raise reader.error(path, "must be a table")
-    reader.keys(raw, path, ("column", "type", "transform", "scale", "role"))
-    given = {"column": reader.get(raw, path, "column", str)}
+    texts = ("column", "group", "exposure")
+    reader.keys(raw, path, (*texts, "type", "transform", "scale", "role"))
+    given = {key: reader.get(raw, path, key, str) for key in texts if key in raw or key == "column"}
     for key, choices in (
         ("type", FEATURE_TYPES),
         ("transform", TRANSFORMS),
@@ -253,6 +411,8 @@ def _feature(reader: _Reader, raw: Any, path: str) -> FeatureSpec:
     ):
         if key in raw:
             given[key] = reader.choice(raw, path, key, choices)
+    if "exposure" in given and given.get("type") != "count":
+        raise reader.error(f"{path}.exposure", "is for counts only", 'set type = "count"')
     return FeatureSpec(**given)
 
 
@@ -295,6 +455,9 @@ class _Reader:
         if value < 1:
             raise self.error(f"{path}.{key}", "must be at least 1")
         return int(value)
+
+    def count_or_auto(self, raw: Mapping[str, Any], path: str, key: str) -> int | str:
+        return "auto" if raw.get(key) == "auto" else self.count(raw, path, key)
 
     def choice(self, raw: Mapping[str, Any], path: str, key: str, choices: Iterable[str]) -> str:
         value = self.get(raw, path, key, str)

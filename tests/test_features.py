@@ -5,6 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesseg import features
 from bayesseg.customers import Attributes, Customers
@@ -196,3 +197,109 @@ def test_attributes_joined_to_customers_are_features_too():
     columns = features.raw_columns(joined, [FeatureSpec("age"), FeatureSpec("total_spend")])
     np.testing.assert_array_equal(columns["age"], [20.0, 30.0, np.nan])
     np.testing.assert_array_equal(columns["total_spend"], [45.0, 8.0, 0.0])
+
+
+# --- learned transforms, robust scales, categories, counts ---------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("transform", "fit"), [("box-cox", "boxcox"), ("yeo-johnson", "yeojohnson")]
+)
+def test_power_transforms_are_learned_stored_and_applied_to_newcomers(transform, fit):
+    values = RNG.lognormal(2.0, 0.7, size=400)
+    state, columns = learn(attributes(v=values), FeatureSpec("v", transform=transform))
+    expected, power = getattr(stats, fit)(values)
+    feature = features.from_json(features.to_json(state)).features[0]
+    assert feature.power == pytest.approx(power, abs=1e-3)
+    whole = features.apply(state, columns)[:, 0]
+    np.testing.assert_allclose(whole, (expected - expected.mean()) / expected.std(), atol=0.01)
+    assert abs(stats.skew(whole)) < 0.2
+    newcomer = features.apply(state, {"v": values[:1]})
+    assert newcomer[0, 0] == whole[0]
+
+
+def test_yeo_johnson_takes_negative_values_and_box_cox_refuses_them():
+    data = attributes(v=RNG.normal(size=100))
+    learn(data, FeatureSpec("v", transform="yeo-johnson"))
+    with pytest.raises(InputRejected, match="box-cox cannot take them"):
+        learn(data, FeatureSpec("v", transform="box-cox"))
+
+
+def test_a_robust_scale_ignores_a_few_wild_values_and_is_the_sd_of_a_normal():
+    values = RNG.normal(5.0, 2.0, size=4000)
+    feature = learn(attributes(v=values), FeatureSpec("v", scale="robust"))[0].features[0]
+    assert (feature.centre, feature.scale) == (
+        pytest.approx(5.0, abs=0.1),
+        pytest.approx(2.0, 0.05),
+    )
+    values[:100] = 1e6
+    wild = learn(attributes(v=values), FeatureSpec("v", scale="robust"))[0].features[0]
+    assert wild.scale == pytest.approx(feature.scale, rel=0.1)
+
+
+def test_a_robust_scale_of_nothing_is_refused():
+    values = np.where(np.arange(100) < 80, np.nan, RNG.normal(size=100))
+    values[80:96] = np.arange(16) % 4 * 1e-320  # spread below what a double can divide by
+    with pytest.raises(InputRejected, match="'v' has"):
+        learn(attributes(v=values), FeatureSpec("v", scale="robust"))
+
+
+def test_categories_are_places_among_the_levels_of_the_fit():
+    town = np.array(["b", "a", None, "c", "a", ""], dtype=object)
+    state, columns = learn(attributes(town=town), FeatureSpec("town", "category"))
+    assert state.features[0].levels == ("a", "b", "c")
+    assert state.layout == {"numbers": 0, "levels": (3,), "counts": 0}
+    np.testing.assert_array_equal(
+        features.apply(state, columns)[:, 0], [1, 0, np.nan, 2, 0, np.nan]
+    )
+    later = {"town": np.array(["c", "never seen"], dtype=object)}
+    np.testing.assert_array_equal(features.apply(state, later)[:, 0], [2, np.nan])
+    assert features.from_json(features.to_json(state)) == state
+
+
+def test_numeric_codes_are_categories_too():
+    state, columns = learn(
+        attributes(zone=np.array([2.0, 1.0, np.nan])), FeatureSpec("zone", "category")
+    )
+    assert state.features[0].levels == ("1", "2")
+    np.testing.assert_array_equal(features.apply(state, columns)[:, 0], [1, 0, np.nan])
+
+
+def test_a_category_of_ids_is_refused():
+    names = np.array([f"n{i}" for i in range(60)], dtype=object)
+    with pytest.raises(InputRejected, match="'v' has 60 levels"):
+        learn(attributes(v=names), FeatureSpec("v", "category"))
+
+
+def test_counts_carry_their_exposure_in_units_of_its_mean():
+    data = attributes(
+        visits=np.array([3.0, 0.0, np.nan]),
+        days=np.array([10.0, 30.0, np.nan]),
+        new=np.array([1.0, 0.0, 1.0]),
+    )
+    count = FeatureSpec("visits", "count", exposure="days")
+    state, columns = learn(data, count, FeatureSpec("new", "binary"))
+    matrix = features.apply(state, columns)
+    np.testing.assert_array_equal(matrix[:, 1:], [[3, 0.5], [0, 1.5], [np.nan, 1.0]])
+    assert state.layout == {"numbers": 0, "levels": (), "counts": 1}
+    assert state.names == ("new", "visits")
+
+
+@pytest.mark.parametrize(
+    ("values", "days", "reason"),
+    [
+        ([1.5, 2.0], [1.0, 1.0], "whole numbers"),
+        ([-1.0, 2.0], [1.0, 1.0], "whole numbers"),
+        ([1.0, 2.0], [0.0, 1.0], "exposure 'days'"),
+        ([1.0, 2.0], [np.nan, 1.0], "exposure 'days'"),
+    ],
+)
+def test_a_count_that_is_none_is_refused(values, days, reason):
+    data = attributes(visits=np.array(values), days=np.array(days))
+    with pytest.raises(InputRejected, match=reason):
+        learn(data, FeatureSpec("visits", "count", exposure="days"))
+
+
+def test_groups_are_kept():
+    state, _ = learn(attributes(v=RNG.normal(size=50)), FeatureSpec("v", group="behaviour"))
+    assert state.features[0].group == "behaviour"

@@ -197,6 +197,50 @@ def test_a_parameter_the_data_say_nothing_of_is_a_caution() -> None:
     assert checks["purchase", "identified_r"].passed
 
 
+def importance(**info: object) -> Draws:
+    """Draws kept of importance sampling: duplicates and all, and no statistics of a sampler."""
+    told = {"engine": "laplace", "kept": 250, "pareto_k": 0.3, "importance_ess": 900.0}
+    told |= {"limits": {"pareto_k": 0.67, "importance_ess": 400.0}}
+    values = {name: np.repeat(v[:, :125], 2, axis=1) for name, v in PURCHASE.values.items()}
+    return Draws(values, {}, told | info)
+
+
+def test_importance_draws_are_judged_by_their_weights_and_not_by_chains() -> None:
+    checks = judged(PARTS | {"purchase": importance()})
+    own = {name for part, name in checks if part == "purchase" and "identified" not in name}
+    assert own == {"completeness", "pareto_k", "importance_ess"}
+    assert failed(PARTS | {"purchase": importance()}) == set()
+
+
+@pytest.mark.parametrize(
+    ("info", "gate"),
+    [
+        ({"pareto_k": 0.68}, "pareto_k"),
+        ({"pareto_k": float("nan")}, "pareto_k"),
+        ({"pareto_k": None}, "pareto_k"),
+        ({"importance_ess": 399.0}, "importance_ess"),
+        ({"limits": {"pareto_k": 0.67}}, "importance_ess"),
+        ({"kept": 251}, "completeness"),
+    ],
+)
+def test_importance_draws_fail_on(info: dict[str, object], gate: str) -> None:
+    assert failed(PARTS | {"purchase": importance(**info)}) == {gate}
+
+
+@pytest.mark.parametrize("engine", ["", "mystery", None])
+def test_draws_that_do_not_say_what_drew_them_are_held_to_the_strictest_gates(engine) -> None:
+    nameless = importance(engine=engine, kept=1000)
+    assert {"divergences", "ebfmi", "completeness"} <= failed(PARTS | {"purchase": nameless})
+
+
+def test_means_with_too_large_a_monte_carlo_error_fail() -> None:
+    """A chain that sits at 0 but visits a far value now and then: ranks hardly see it."""
+    rng = np.random.default_rng(8)
+    visits = 50.0 * np.repeat(rng.random((4, 50)) < 0.04, 20, axis=1)
+    values = PURCHASE.values["r"] + visits
+    assert "mcse_mean" in failed(changed("r", values))
+
+
 MIXTURE = load_spec("segments")
 K, D = 3, 2
 INFO = {

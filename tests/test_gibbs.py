@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 from bayesseg.errors import InputRejected, UsageError
-from bayesseg.families import FAMILIES, _blocks, gmm
+from bayesseg.families import FAMILIES, _blocks, _discrete, _normal, gmm
 from bayesseg.inference import mixing, modes
 from bayesseg.inference.gibbs import _allocate, _groups, gibbs
 from bayesseg.priors import Prior
@@ -104,13 +104,20 @@ def test_memberships_are_bitwise_equal_in_any_batch_order_or_subset(covariance):
 PRIOR = {"mean": 0.0, "sd": 1.0, "extra_df": 2.0, "scale": 0.7}
 
 
+def of_all(block, rows, draws, params):
+    """Statistics of all rows in one component, for each of ``draws``: (draws, 1, J)."""
+    (part,) = _blocks.split((block,), rows)
+    ready = block.prepare(part.patterns, *params)
+    one = block.expected(part.cells, part.pattern, *ready, np.ones((len(rows), 1)))
+    return np.broadcast_to(one, (draws, *one.shape))
+
+
 def test_diagonal_draws_follow_their_conditionals():
     rng = np.random.default_rng(0)
     x = rng.normal(1.0, 2.0, size=12)
     S, variance = 40_000, 2.5
-    block = _blocks.diagonal(slice(0, 1), PRIOR)
-    one = block.statistics(x[:, None], np.ones((12, 1, 1)))
-    many = np.broadcast_to(one, (S, 1, 1, 3))
+    block = _normal.diagonal(slice(0, 1), PRIOR)
+    many = of_all(block, x[:, None], S, (np.zeros((1, 1, 1)), np.ones((1, 1, 1))))
     mean, drawn = block.draw(many, (None, np.full((S, 1, 1), variance)), PRIOR, rng)
     precision = 1.0 + 12 / variance
     conditional = stats.norm(x.sum() / variance / precision, precision**-0.5)
@@ -125,9 +132,8 @@ def test_full_covariance_draws_are_inverse_wishart():
     x = rng.normal(size=(9, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.7]])
     S = 40_000
     prior = PRIOR | {"sd": 1e-9}  # pins the means to zero, so the conditional is one law
-    block = _blocks.full(slice(0, 3), prior)
-    one = block.statistics(x, np.ones((9, 1, 1)))
-    many = np.broadcast_to(one, (S, *one.shape[1:]))
+    block = _normal.full(slice(0, 3), prior)
+    many = of_all(block, x, S, (np.zeros((1, 1, 3)), np.eye(3)[None, None]))
     eyes = np.broadcast_to(np.eye(3), (S, 1, 3, 3))
     _, drawn = block.draw(many, (None, eyes), prior, rng)
     law = stats.invwishart(3 + 2 + 9, 0.7 * np.eye(3) + x.T @ x)
@@ -139,8 +145,8 @@ def test_full_covariance_draws_are_inverse_wishart():
 def test_binary_draws_are_beta():
     x = np.array([1.0, 1.0, 0.0, np.nan, 1.0])[:, None]
     prior = {"alpha": 1.0, "beta": 1.0}
-    block = _blocks.binary(slice(0, 1), prior)
-    many = np.broadcast_to(block.statistics(x, np.ones((5, 1, 1))), (40_000, 1, 1, 2))
+    block = _discrete.binary(slice(0, 1), prior)
+    many = of_all(block, x, 40_000, (np.full((1, 1, 1), 0.5),))
     (drawn,) = block.draw(many, (None,), prior, np.random.default_rng(2))
     assert stats.kstest(drawn.ravel(), stats.beta(4, 2).cdf).pvalue > 1e-3
 
@@ -165,8 +171,8 @@ def test_labels_are_drawn_with_their_probabilities():
     p = np.array([0.2, 0.5, 0.3])
     n = 30_000
     joint = np.broadcast_to(np.log(p) - 3.0, (n, 1, 3)).copy()
-    likelihood, entropy, sizes = _allocate(joint, np.random.default_rng(3).random((1, n)))
-    counts = joint.sum((0, 1))
+    labels, likelihood, entropy, sizes = _allocate(joint, np.array([3, 0, 0], dtype=np.uint64))
+    counts = np.bincount(labels[:, 0])
     np.testing.assert_array_equal(sizes[0], counts)
     assert stats.chisquare(counts, n * p).pvalue > 1e-3
     assert likelihood[0] / n == pytest.approx(-3.0)
@@ -180,7 +186,7 @@ def test_labels_are_drawn_with_their_probabilities():
 def test_em_never_loses_log_posterior_and_ends_where_no_step_gains(covariance):
     rows = two_clouds(400)[0]
     plan = gmm.plan(part(2, covariance), 3, 0)
-    at = modes._seeded(plan, rows, 3, np.random.default_rng(0))
+    at = modes.seeded(plan, rows, 3, np.random.default_rng(0))
     heights = [modes.climb(plan, at, rows, steps)[1] for steps in range(1, 30)]
     assert (np.diff(heights, axis=0) >= -1e-9).all()
     top, height = modes.climb(plan, at, rows, 3000)
@@ -189,7 +195,7 @@ def test_em_never_loses_log_posterior_and_ends_where_no_step_gains(covariance):
         if name == "mean":  # a mode: moving a mean either way does not help
             for step in (-0.02, 0.02):
                 moved = best | {name: values + step}
-                likelihood, _, _ = modes.expect(plan, moved, rows)
+                likelihood, _, _ = modes.expect(plan, moved, _blocks.split(plan.blocks, rows))
                 assert likelihood + modes.log_prior(plan, moved) < height.max()
 
 
@@ -359,11 +365,10 @@ def test_components_nobody_needs_overlap():
 
 
 def test_missing_values_can_be_refused():
-    rows = matrix(20, 2, 0)
     with pytest.raises(InputRejected, match="missing values"):
-        gibbs(GMM, part(2, missing="reject"), rows, SHORT, 0, numbers=2)
-    with pytest.raises(InputRejected, match="full covariance"):
-        gibbs(GMM, part(2, "full"), rows, SHORT, 0, numbers=2)
+        gibbs(GMM, part(2, missing="reject"), matrix(20, 2, 0), SHORT, 0, numbers=2)
+    with pytest.raises(InputRejected, match="different sets of missing columns"):
+        gibbs(GMM, part(2, "full"), matrix(400, 7, 0, 0.5), SHORT, 0, numbers=7)
 
 
 def test_options_and_priors_are_checked():

@@ -17,16 +17,17 @@ from bayesseg.spec import (
     load_spec,
     model_names,
     parse_spec,
+    with_engine,
 )
 
 RETAIL = load_spec("retail").text
 
 
 def test_the_shipped_models_are_all_there() -> None:
-    assert model_names() == ["bgnbd", "retail", "segments"]
+    assert model_names() == ["bgnbd", "cohorts", "paretonbd", "retail", "segments"]
 
 
-@pytest.mark.parametrize("name", ["bgnbd", "retail", "segments"])
+@pytest.mark.parametrize("name", ["bgnbd", "cohorts", "paretonbd", "retail", "segments"])
 def test_a_shipped_model_carries_its_file_and_its_name(name: str) -> None:
     spec = load_spec(name)
     assert spec.name == name
@@ -46,7 +47,7 @@ def test_the_tables_name_the_families_there_are() -> None:
     assert set(OPTIONS_OF) == set(ENGINES_OF) == set(FAMILIES_OF)
 
 
-@pytest.mark.parametrize("name", ["bgnbd", "mbgnbd", "gammagamma"])
+@pytest.mark.parametrize("name", ["bgnbd", "mbgnbd", "paretonbd", "gammagamma"])
 def test_every_free_parameter_has_a_prior_of_its_support(name: str) -> None:
     family = FAMILIES[name]
     assert list(PRIORS_OF[name]) == [param.name for param in family.params]
@@ -59,7 +60,7 @@ def test_every_free_parameter_has_a_prior_of_its_support(name: str) -> None:
 CHANGES = {
     "an unknown key": (r"^time_unit", "colour = 1\ntime_unit", "colour is not a known key"),
     "an unknown family": ('"mbgnbd"', '"mbgnbdd"', "did you mean 'mbgnbd'"),
-    "an unknown engine": ('engine = "nuts"', 'engine = "gibbs"', "purchase.engine"),
+    "an unknown engine": ('engine = "auto"', 'engine = "gibbs"', "purchase.engine"),
     "an unknown distribution": ('"Beta"', '"Betta"', "phi.dist"),
     "another support": ('"Beta"', '"Normal"', "phi.dist"),
     "a prior of no parameter": (r"^kappa", "zeta = { }\nkappa", "purchase.priors.zeta"),
@@ -90,6 +91,67 @@ def test_a_model_file_is_refused_for(case: str) -> None:
     assert changed != RETAIL
     with pytest.raises(UsageError, match=re.escape(says)):
         parse_spec(changed)
+
+
+COHORTS = load_spec("cohorts").text
+LINKS = COHORTS.replace(
+    "[spend]",
+    """[purchase.covariates]
+rate    = ["channel"]
+dropout = []
+effect  = { dist = "Normal", mean = 0.0, sd = 0.5 }
+
+[spend]""",
+)
+LINK_CHANGES = {
+    "another period": ('"quarter"', '"week"', "purchase.cohorts.by"),
+    "an early day that is none": ('early  = "auto"', 'early  = "soon"', "nor a day such as"),
+    "no spread": (r"^spread.*$", "", "purchase.cohorts.spread"),
+    "a spread below 0 too": ('"HalfNormal"', '"Normal"', "purchase.cohorts.spread.dist"),
+    "no prior of the early cohort": (r"^apart.*$", "", "purchase.cohorts.apart"),
+    "an unknown key": (r"^by ", "per = 1\nby ", "purchase.cohorts.per is not a known key"),
+    "no column": (r'\["channel"\]', "[]", "names no column"),
+    "a column twice": (r'\["channel"\]', '["channel", "channel"]', "different column names"),
+    "a number for columns": (r'\["channel"\]', "1", "purchase.covariates.rate has the wrong type"),
+    "no effect": (r"^effect.*$", "", "purchase.covariates.effect"),
+    "links of spend": (r"^\[purchase.covariates\]", "[spend.covariates]", "covariates is not"),
+}
+
+
+@pytest.mark.parametrize("case", LINK_CHANGES)
+def test_covariates_and_cohorts_are_refused_for(case: str) -> None:
+    old, new, says = LINK_CHANGES[case]
+    changed = re.sub(old, new, LINKS, count=1, flags=re.M)
+    assert changed != LINKS
+    with pytest.raises(UsageError, match=re.escape(says)):
+        parse_spec(changed)
+
+
+def test_covariates_and_cohorts_are_read() -> None:
+    part = parse_spec(LINKS).parts["purchase"]
+    assert part.covariates is not None
+    assert (part.covariates.rate, part.covariates.dropout) == (("channel",), ())
+    assert part.cohorts is not None
+    assert (part.cohorts.by, part.cohorts.early) == ("quarter", "auto")
+
+
+def test_another_engine_is_taken_for_purchases_and_spend_alone() -> None:
+    spec = with_engine(load_spec("retail"), "map")
+    assert {name: part.engine for name, part in spec.parts.items()} == {
+        "purchase": "map",
+        "spend": "map",
+        "segments": "gibbs",
+    }
+    assert spec.text == RETAIL
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "says"),
+    [("retail", "nutz", "did you mean 'nuts'"), ("segments", "map", "neither purchases nor spend")],
+)
+def test_an_engine_is_refused(model: str, engine: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        with_engine(load_spec(model), engine)
 
 
 def test_a_refusal_names_the_file() -> None:

@@ -1,24 +1,33 @@
-"""Mixture of Gaussian and yes-or-no columns. L4.
+"""Mixture of number, yes-or-no, categorical and count columns. L4.
 
 p(x_i) = sum_k w_k prod_b f_b(x_ib | theta_kb) over blocks b of columns (Fruhwirth-Schnatter 2006,
-chapter 6). Columns of the matrix: the D number features first, then the B binary ones.
+chapter 6). Columns of the matrix: numbers, yes-or-no, categories (as 0, 1, ...), counts, then the
+exposure of each count. The names in a set of parameters say which blocks there are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from bayesseg._types import Array, Family, IntArray, Param
 from bayesseg.errors import UsageError
-from bayesseg.families import _blocks
+from bayesseg.families import _discrete, _normal
 from bayesseg.families._blocks import Block, Theta, log_joint, normalise, split
 from bayesseg.spec import PartSpec
 
-COVARIANCES = {"diag": _blocks.diagonal, "full": _blocks.full}
+COVARIANCES = {
+    "full": _normal.full,
+    "tied": _normal.tied,
+    "diag": _normal.diagonal,
+    "spherical": _normal.spherical,
+}
 """Covariance of the number features within a segment."""
+_TILE = 64  # cells a pass over the rows: their parameters stay in the processor's first cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,94 +39,161 @@ class Plan:
     concentration: float
 
 
-def _numbers(part: PartSpec, name: str) -> dict[str, Any]:
-    if name not in part.priors:
-        raise UsageError(
-            f"segments.priors.{name} is missing",
-            fix="every parameter needs a prior; see retail.toml",
-        )
-    return dict(part.priors[name].arguments)
+def _numbers(part: PartSpec, *names: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        if name not in part.priors:
+            raise UsageError(
+                f"segments.priors.{name} is missing",
+                fix="every parameter needs a prior; see retail.toml",
+            )
+        found |= part.priors[name].arguments
+    return found
 
 
-def plan(part: PartSpec, numbers: int, binaries: int) -> Plan:
-    """The blocks of a model file for a matrix of ``numbers`` + ``binaries`` columns.
+def plan(
+    part: PartSpec,
+    numbers: int,
+    binaries: int,
+    levels: Sequence[int] = (),
+    counts: int = 0,
+) -> Plan:
+    """The blocks of a model file for a matrix.
+
+    Args:
+        part: the ``[segments]`` part of a model.
+        numbers: how many number columns come first.
+        binaries: how many yes-or-no columns follow.
+        levels: the number of levels of each categorical column after these.
+        counts: how many columns of counts come then; as many of exposures end the matrix.
 
     Raises:
         UsageError: an option or prior is missing or unknown.
     """
-    components = part.options.get("components")
+    options = part.options
+    components = options.get("components")
     if not isinstance(components, int) or isinstance(components, bool) or components < 1:
         raise UsageError(f"segments.components is {components!r}", fix="give a whole number >= 1")
-    covariance = part.options.get("covariance", "diag")
+    covariance = options.get("covariance", "diag")
     if covariance not in COVARIANCES:
         raise UsageError(
             f"segments.covariance is {covariance!r}", fix=f"choices: {', '.join(COVARIANCES)}"
         )
-    blocks = []
+    blocks: list[Block] = []
+    ends = np.cumsum([0, numbers, binaries, len(levels), 2 * counts]).tolist()
+    places = [slice(*span) for span in pairwise(ends)]
     if numbers:
-        prior = _numbers(part, "mean") | _numbers(part, "covariance")
+        prior = _numbers(part, "mean", "covariance")
         if prior["scale"] == "auto":  # total volume shared out among the components
             prior["scale"] = components ** (-2.0 / numbers)
-        blocks.append(COVARIANCES[covariance](slice(0, numbers), prior))
+        if options.get("tails", "normal") == "t":
+            prior["df"] = options["df"]
+        blocks.append(COVARIANCES[covariance](places[0], prior))
     if binaries:
-        place = slice(numbers, numbers + binaries)
-        blocks.append(_blocks.binary(place, _numbers(part, "binary")))
+        blocks.append(_discrete.binary(places[1], _numbers(part, "binary")))
+    if levels:
+        prior = _numbers(part, "category") | {"levels": tuple(levels)}
+        blocks.append(_discrete.category(places[2], prior))
+    if counts:
+        blocks.append(_discrete.count(places[3], _numbers(part, "rate", "size")))
     return Plan(tuple(blocks), components, float(_numbers(part, "weights")["concentration"]))
 
 
 def _blocks_of(theta: Theta) -> tuple[Block, ...]:
     """The blocks whose parameters ``theta`` holds; priors play no part in densities."""
     found: list[Block] = []
-    numbers = 0
+    at = 0
+
+    def columns(count: int) -> slice:
+        nonlocal at
+        at += count
+        return slice(at - count, at)
+
     if "mean" in theta:
-        numbers = theta["mean"].shape[-1]
-        kind = _blocks.full if "covariance" in theta else _blocks.diagonal
-        found.append(kind(slice(0, numbers), {}))
+        kind = _normal.full if "covariance" in theta else _normal.diagonal
+        tails = {"df": 5.0} if "df" in theta else {}
+        found.append(kind(columns(theta["mean"].shape[-1]), tails))
     if "binary" in theta:
-        found.append(_blocks.binary(slice(numbers, numbers + theta["binary"].shape[-1]), {}))
+        found.append(_discrete.binary(columns(theta["binary"].shape[-1]), {}))
+    if "category" in theta:
+        width, levels = theta["category"].shape[-2:]
+        found.append(_discrete.category(columns(width), {"levels": (levels,) * width}))
+    if "rate" in theta:
+        found.append(_discrete.count(columns(2 * theta["rate"].shape[-1]), {}))
     return tuple(found)
+
+
+def _tiles(theta: Theta) -> Iterator[tuple[slice, dict[str, Array]]]:
+    """Some draws at a time."""
+    draws, components = theta["weights"].shape
+    at_once = max(1, _TILE // components)
+    for first in range(0, draws, at_once):
+        some = slice(first, min(first + at_once, draws))
+        yield some, {name: values[some] for name, values in theta.items()}
 
 
 def responsibilities(theta: Theta, matrix: Array) -> Array:
     """Probability of each segment for each row and draw.
 
     Args:
-        theta: ``weights`` (S, K), ``mean`` (S, K, D), ``variance`` (S, K, D) or ``covariance``
-            (S, K, D, D), ``binary`` (S, K, B).
-        matrix: (N, D + B), NaN where missing.
+        theta: ``weights`` (S, K), and what the columns call for: ``mean`` (S, K, D) with ``variance``
+            (S, K, D) or ``covariance`` (S, K, D, D) and, for Student-t, ``df`` (S, K); ``binary``
+            (S, K, B); ``category`` (S, K, columns, levels); ``rate`` and ``size`` (S, K, counts).
+        matrix: (N, columns), NaN where missing.
 
     Returns:
         (N, S, K); the last axis sums to one. Bitwise the same for any batch, order or subset of rows.
     """
     blocks = _blocks_of(theta)
-    joint = log_joint(blocks, theta, split(blocks, matrix))
-    normalise(joint)
-    return joint
+    parts = split(blocks, matrix)
+    out = np.empty((len(matrix), *theta["weights"].shape))
+    for some, own in _tiles(theta):
+        joint = log_joint(blocks, own, parts)
+        normalise(joint)
+        out[:, some] = joint
+    return out
 
 
 def log_density(theta: Theta, matrix: Array) -> Array:
     """Log density of each row under each draw: (N, S)."""
     blocks = _blocks_of(theta)
-    return np.asarray(normalise(log_joint(blocks, theta, split(blocks, matrix))))
+    parts = split(blocks, matrix)
+    out = np.empty((len(matrix), len(theta["weights"])))
+    for some, own in _tiles(theta):
+        out[:, some] = normalise(log_joint(blocks, own, parts))
+    return out
 
 
 def simulate(theta: Theta, size: int, rng: np.random.Generator) -> tuple[Array, IntArray]:
-    """Rows of one draw (S = 1 axes left out) and the component of each.
+    """Rows of one draw (S = 1 axes left out) and the component of each; exposures are 1.
 
     Returns:
-        Matrix (size, D + B) and components (size,).
+        Matrix (size, columns) and components (size,).
     """
     z = rng.choice(len(theta["weights"]), size=size, p=theta["weights"])
     columns: list[Array] = []
+    stretch = np.ones((size, 1))
+    if "df" in theta:
+        half = 0.5 * theta["df"][z]
+        stretch = np.sqrt(half / rng.standard_gamma(half))[:, None]
     if "covariance" in theta:
         roots: Array = np.linalg.cholesky(theta["covariance"])
         noise = rng.standard_normal((size, theta["mean"].shape[-1], 1))
-        columns.append(theta["mean"][z] + np.asarray(roots[z] @ noise, dtype=np.float64)[..., 0])
+        columns.append(theta["mean"][z] + stretch * np.asarray(roots[z] @ noise)[..., 0])
     elif "mean" in theta:
-        columns.append(rng.normal(theta["mean"][z], np.sqrt(theta["variance"][z])))
+        noise = rng.standard_normal((size, theta["mean"].shape[-1]))
+        columns.append(theta["mean"][z] + stretch * np.sqrt(theta["variance"][z]) * noise)
     if "binary" in theta:
         chances = theta["binary"][z]
         columns.append((rng.random(chances.shape) < chances).astype(np.float64))
+    if "category" in theta:
+        below = theta["category"][z].cumsum(-1)
+        drawn = rng.random((*below.shape[:2], 1)) * below[..., -1:]
+        columns.append((drawn >= below).sum(-1).astype(np.float64))
+    if "rate" in theta:
+        own = theta["size"][z]
+        counts = rng.poisson(theta["rate"][z] * rng.standard_gamma(own) / own).astype(np.float64)
+        columns += [counts, np.ones_like(counts)]
     return np.concatenate(columns, axis=1), z
 
 
@@ -139,7 +215,17 @@ FAMILY = Family(
             "joint spread of the standardised features",
             ("segment", "feature", "feature"),
         ),
+        Param("df", "grid", "", "degrees of freedom of Student's t", ("segment",)),
         Param("binary", "unit", "", "chance of a yes", ("segment", "binary_feature")),
+        Param(
+            "category",
+            "simplex",
+            "",
+            "share of each level",
+            ("segment", "categorical_feature", "level"),
+        ),
+        Param("rate", "positive", "", "count at the mean exposure", ("segment", "count_feature")),
+        Param("size", "positive", "", "how even the counts are (r)", ("segment", "count_feature")),
     ),
     simulate=simulate,
     memberships=responsibilities,

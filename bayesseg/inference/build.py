@@ -30,10 +30,15 @@ def _normal(name: str, prior: Prior, factor: float) -> Any:
     return pm.Normal(name, mu=mean * factor, sigma=sd * factor)
 
 
+def _halfnormal(name: str, prior: Prior, factor: float) -> Any:
+    return pm.HalfNormal(name, sigma=prior.arguments["sd"] * factor)
+
+
 _PYMC: Mapping[str, tuple[str, Callable[[str, Prior, float], Any]]] = {
     "LogNormal": ("positive", _lognormal),
     "Beta": ("unit", _beta),
     "Normal": ("real", _normal),
+    "HalfNormal": ("positive", _halfnormal),
 }
 
 
@@ -69,8 +74,9 @@ def build(family: Family, part: PartSpec, table: Table, scales: Scales) -> pm.Mo
         theta = family.derive(free)
         if family.kernel is not None:
             words, kinds = pack(table.arrays)
-            vector = pt.stack([theta[name] for name in family.textbook])
-            total = FusedLogLik(family.name, kinds)(vector, pm.Data("table", words))[0]
+            one = kinds[: len(kinds) // table.groups]
+            vector = pt.stack([theta[name] for name in family.textbook], axis=-1).reshape((-1,))
+            total = FusedLogLik(family.name, one)(vector, pm.Data("table", words))[0]
         else:
             assert family.logp is not None
             data = {name: pm.Data(f"data_{name}", v) for name, v in table.arrays.items()}

@@ -1,31 +1,33 @@
 """Conjugate Gibbs sampling of a mixture. L5.
 
-All chains advance in step: one kernel call a chunk gives the responsibilities of every chain, labels
-come from uniforms drawn before the pass, and sufficient statistics are reduced in chunk order. Noise is
-Philox keyed by the seed and counted by iteration, rows are sorted by content: the draws depend on
-neither the number of threads nor the order of the customers.
+All chains advance in step, one pass over the rows a sweep, chunk by chunk in parallel: responsibilities
+of every chain, labels, latents, sufficient statistics, reduced in chunk order. Noise in the pass is a
+hash of seed, row, chain and iteration, parameters are drawn from Philox counted by iteration, rows are
+sorted by content: the draws depend on neither the number of threads nor the order of the customers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from scipy.special import logit
 
 from bayesseg._compiled import compiled
+from bayesseg._random import stream, uniform
 from bayesseg._types import Array, Draws, Family, IntArray, OnProgress, Progress
 from bayesseg.errors import InputRejected
-from bayesseg.families._blocks import log_joint, split, statistics
+from bayesseg.families._blocks import PURPOSES, Block, Part, Prepared, joint_of, prepared, split
 from bayesseg.families.gmm import Plan, log_density, responsibilities, simulate
 from bayesseg.inference import mixing
 from bayesseg.inference import modes as em
-from bayesseg.inference.modes import Modes, Theta
+from bayesseg.inference.modes import NATS, Mapper, Modes, Theta
 from bayesseg.inference.relabel import ecr, permute, relabel
 from bayesseg.spec import InferenceSpec, PartSpec
 
@@ -34,25 +36,29 @@ ENOUGH_ESS, ENOUGH_RHAT = 600.0, 1.008
 """What the run aims at; the gates ask for 400 and 1.01, measured by rank."""
 LONGEST = 10
 """A run is extended up to this many times the draws the model file asks for."""
-NATS = 10.0
-_CHUNK = 4096
+MOST_PATTERNS = 64
+"""Different sets of missing columns that correlated features may have."""
+_CHUNK = 2048
 _REFERENCE_CELLS, _FEWEST_REFERENCES = 2_000_000, 100
 _VISITS = 4
 _VISIT_ROWS = 5000
-_SWEEP, _MODES, _STARTS, _PLACES = range(4)  # streams of noise
+_OVERLAP_ROWS = 20_000
+_SWEEP, _MODES, _STARTS, _PLACES, _TRIALS = range(5)  # streams of noise
 _NOTHING = -40.0  # exp of it is lost when added to 1
 _FULL = 1e200
 _NEVER = 1e-12
+_SHOWN = ("weights", "mean", "binary", "category", "rate")
 
 
 @compiled
-def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array, Array]:
-    """Draw a label for each row and chain; log joint densities become 0 and 1 in place.
+def _allocate(joint: Array, noise: npt.NDArray[np.uint64]) -> tuple[IntArray, Array, Array, Array]:
+    """Draw a label for each row and chain from log joint densities (n, C, K).
 
     Returns:
-        Log-likelihood (C,), summed entropy (C,) and sizes (C, K) of each chain.
+        Labels (n, C); log-likelihood (C,), summed entropy (C,) and sizes (C, K) of each chain.
     """
     n, C, K = joint.shape
+    labels = np.empty((n, C), dtype=np.int64)
     tops, spreads, logs, sizes = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros((C, K))
     product = np.ones(C)  # of the rows' totals: one logarithm serves many rows
     share = np.empty(K)
@@ -67,14 +73,15 @@ def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array, Array]:
                 share[k] = 1.0 if gap == 0.0 else np.exp(gap) if gap > _NOTHING else 0.0
                 total += share[k]
                 spread += share[k] * gap
-                joint[i, c, k] = 0.0
             tops[c] += top
             spreads[c] += spread / total
             product[c] *= total
             if product[c] > _FULL:
                 logs[c] += np.log(product[c])
                 product[c] = 1.0
-            left = uniforms[c, i] * total
+            state = stream(noise[0] + np.uint64(i), noise[1], noise[2] + np.uint64(c * PURPOSES))
+            state, left = uniform(state)
+            left *= total
             chosen = 0
             for k in range(K):  # the last component with any share takes what rounding leaves
                 if share[k] > 0.0:
@@ -82,10 +89,22 @@ def _allocate(joint: Array, uniforms: Array) -> tuple[Array, Array, Array]:
                     left -= share[k]
                     if left < 0.0:
                         break
-            joint[i, c, chosen] = 1.0
+            labels[i, c] = chosen
             sizes[c, chosen] += 1.0
     logs += np.log(product)
-    return tops + logs, logs - spreads, sizes
+    return labels, tops + logs, logs - spreads, sizes
+
+
+@compiled
+def _picked(values: Array, labels: IntArray) -> Array:
+    """Sum over rows of the value (n, C * K) of each chain's own label: (C,)."""
+    n, C = labels.shape
+    K = values.shape[1] // C
+    total = np.zeros(C)
+    for i in range(n):
+        for c in range(C):
+            total[c] += values[i, c * K + labels[i, c]]
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +113,11 @@ class _Run:
 
     plan: Plan
     rows: Array
-    chunks: tuple[tuple[slice, tuple[Array, ...]], ...]
+    parts: tuple[Part, ...]
     seed: int
+    salt: int
     chains: int
-    map: Callable[..., Any]
+    map: Mapper
 
 
 def _noise(seed: int, stream: int, iteration: int) -> np.random.Generator:
@@ -105,34 +125,73 @@ def _noise(seed: int, stream: int, iteration: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, iteration]))
 
 
-def _pass(run: _Run, theta: Theta, uniforms: Array) -> tuple[Array, Array, Array, list[Array]]:
-    """One sweep over the rows: log-likelihoods, entropies (C,), sizes (C, K), statistics."""
-
-    def one(chunk: tuple[slice, tuple[Array, ...]]) -> tuple[Any, ...]:
-        where, parts = chunk
-        joint = log_joint(run.plan.blocks, theta, parts)
-        sums = _allocate(joint, np.ascontiguousarray(uniforms[:, where]))
-        return *sums, *statistics(run.plan.blocks, parts, joint)
-
-    totals: tuple[Any, ...] | None = None
-    for part in run.map(one, run.chunks):  # in chunk order, whatever thread was first
-        totals = part if totals is None else tuple(a + b for a, b in zip(totals, part, strict=True))
-    assert totals is not None
-    likelihood, entropy, sizes, *stats = totals
-    return likelihood, entropy / len(run.rows), sizes, stats
+def _trial_gain(
+    block: Block, part: Part, now: Prepared, then: Prepared, labels: IntArray, cells: int
+) -> Array:
+    """Log-likelihood ratio of a proposal given the labels, latents integrated out: (C,)."""
+    gain = np.zeros((len(labels), cells))
+    block.loglik(part.cells, part.pattern, *then, gain)
+    here = np.zeros_like(gain)
+    block.loglik(part.cells, part.pattern, *now, here)
+    return _picked(gain - here, labels)
 
 
 def _step(run: _Run, theta: Theta, iteration: int) -> tuple[Theta, Array, Array]:
     """The next parameters, and log-likelihood and entropy of the present ones."""
+    blocks, weights = run.plan.blocks, theta["weights"]
+    ready = prepared(blocks, theta, run.parts)
+    rng = _noise(run.seed, _TRIALS, iteration)
+    trials = {
+        b: (*block.trial(block.own(theta), block.prior, rng), np.log(rng.random(run.chains)))
+        for b, block in enumerate(blocks)
+        if block.trial
+    }
+    tried = {b: blocks[b].prepare(run.parts[b].patterns, *trials[b][0]) for b in trials}
+
+    def one(first: int) -> tuple[Array, ...]:
+        parts = tuple(part[first : first + _CHUNK] for part in run.parts)
+
+        def noise(purpose: int) -> npt.NDArray[np.uint64]:
+            row = (run.salt + first) % 2**64
+            return np.array([row, iteration, purpose], dtype=np.uint64)
+
+        joint = joint_of(blocks, weights, ready, parts)
+        labels, *sums = _allocate(joint, noise(0))
+
+        def drawn(b: int, own: Prepared, purpose: int) -> Array:
+            part = parts[b]
+            found = blocks[b].drawn(part.cells, part.pattern, *own, labels, noise(purpose))
+            return found.reshape(*weights.shape, -1)
+
+        stats = [drawn(b, ready[b], 2 * b + 1) for b in range(len(blocks))]
+        for b, own in tried.items():
+            stats.append(_trial_gain(blocks[b], parts[b], ready[b], own, labels, weights.size))
+            stats.append(drawn(b, own, 2 * b + 2))
+        return *sums, *stats
+
+    totals: list[Array] = []
+    # in chunk order, whatever thread was first
+    for found in run.map(one, range(0, len(run.rows), _CHUNK)):
+        totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else list(found)
+    likelihood, entropy, sizes, *stats = totals
     rng = _noise(run.seed, _SWEEP, iteration)
-    uniforms = rng.random((run.chains, len(run.rows)))
-    likelihood, entropy, sizes, stats = _pass(run, theta, uniforms)
     gammas = rng.standard_gamma(run.plan.concentration + sizes)
     new: Theta = {"weights": gammas / gammas.sum(1, keepdims=True)}
-    for block, stat in zip(run.plan.blocks, stats, strict=True):
-        old = tuple(theta[name] for name in block.params)
-        new.update(zip(block.params, block.draw(stat, old, block.prior, rng), strict=True))
-    return new, likelihood, entropy
+    others = iter(stats[len(blocks) :])
+    for b, block in enumerate(blocks):
+        own, stat = block.own(theta), stats[b]
+        if b in trials:
+            proposed, ratio, height = trials[b]
+            taken = next(others) + ratio > height
+            own = tuple(_either(taken, p, q) for p, q in zip(proposed, own, strict=True))
+            stat = _either(taken, next(others), stat)
+        new.update(zip(block.params, block.draw(stat, own, block.prior, rng), strict=True))
+    return new, likelihood, entropy / len(run.rows)
+
+
+def _either(taken: npt.NDArray[np.bool_], yes: Array, no: Array) -> Array:
+    """``yes`` in the chains where it is taken, else ``no``."""
+    return np.where(taken.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
 def _sample(
@@ -221,30 +280,68 @@ def _groups(label: IntArray) -> int:
     return len(groups)
 
 
-def _polish(run: _Run, values: Theta, stats: Mapping[str, Array], modes: Modes) -> dict[str, Any]:
-    """Climb from each chain's best draw and from draws along it; compare mode with mode."""
+def _polish(
+    run: _Run, values: Theta, stats: Mapping[str, Array], modes: Modes
+) -> tuple[dict[str, Any], Modes]:
+    """Climb from each chain's best draw and from draws along it; compare mode with mode.
+
+    Climbs are made on some rows, together with the known modes; a chain in none of them is polished on
+    all rows. Returns what is said of it, and all segmentations known by now, best first.
+    """
     chains, draws = values["weights"].shape[:2]
     prior = em.log_prior(run.plan, _flat(values)).reshape(chains, draws)
     best = (stats["log_likelihood"] + prior).argmax(1)
     each = np.arange(chains)
-    tops, polished = em.climb(run.plan, em.take(values, (each, best)), run.rows, em.POLISH_STEPS)
     along = np.linspace(0, draws - 1, _VISITS).astype(np.int64)
-    visits = {
-        name: np.concatenate([tops[name][:, None], array[:, along]], axis=1)
-        for name, array in values.items()
-    }
-    step = max(1, len(run.rows) // _VISIT_ROWS)
-    some = run.rows[::step]
-    reached, height = em.climb(run.plan, _flat(visits), some, em.POLISH_STEPS)
-    label = em.same_modes(run.plan, reached, height, some).reshape(chains, -1)
-    log_posterior = np.sort(np.concatenate([modes.log_posterior, polished]))[::-1]
-    return {
+    tops = em.take(values, (each, best))
+    visits = {n: np.concatenate([tops[n][:, None], v[:, along]], axis=1) for n, v in values.items()}
+    known = len(modes.log_posterior)
+    entries = {n: np.concatenate([modes.theta[n], v]) for n, v in _flat(visits).items()}
+    some = run.rows[:: max(1, len(run.rows) // _VISIT_ROWS)]
+    reached, height = em.climb(run.plan, entries, some, em.POLISH_STEPS, mapper=run.map)
+    label = em.same_modes(run.plan, reached, height, some)
+    seen = label[known:].reshape(chains, -1)
+    heights = {int(label[m]): float(modes.log_posterior[m]) for m in reversed(range(known))}
+    shown = {int(label[m]): em.take(modes.theta, m) for m in reversed(range(known))}
+    new = [c for c in range(chains) if int(seen[c, 0]) not in heights]
+    if new:
+        top, value = em.climb(
+            run.plan, em.take(tops, new), run.rows, em.POLISH_STEPS, mapper=run.map
+        )
+        for place, c in enumerate(new):
+            mode = int(seen[c, 0])
+            if value[place] > heights.get(mode, -np.inf):
+                heights[mode], shown[mode] = float(value[place]), em.take(top, place)
+    polished = [heights[int(mode)] for mode in seen[:, 0]]
+    highest = max(heights.values())
+    rivals = sorted(heights, key=lambda m: -heights[m])
+    theta = {n: np.stack([shown[m][n] for m in rivals]) for n in values}
+    found = Modes(
+        theta,
+        np.array([heights[m] for m in rivals]),
+        em.allocations(run.plan, theta, some),
+    )
+    said = {
         "log_posterior": [float(v) for v in modes.log_posterior],
-        "polished": [float(v) for v in polished],
-        "missed_nats": float(max(0.0, log_posterior[0] - polished.max())),
-        "visited": label.tolist(),
-        "distinct_between_chains": _groups(label),
-        "gap_nats": float(polished.max() - polished.min()),
+        "polished": polished,
+        "missed_nats": max(0.0, highest - max(polished)),
+        "visited": seen.tolist(),
+        "distinct_between_chains": _groups(seen),
+        "gap_nats": max(polished) - min(polished),
+        "segmentations": [_described(found, m, rivals[m], seen) for m in range(len(rivals))],
+    }
+    return said, found
+
+
+def _described(found: Modes, m: int, label: int, seen: IntArray) -> dict[str, Any]:
+    """One segmentation for people: its shape, who visits it, how like the best one it is."""
+    size = np.argsort(-found.theta["weights"][m], kind="stable")
+    shape = {n: found.theta[n][m][size].tolist() for n in found.theta if n in _SHOWN}
+    return shape | {
+        "log_posterior": float(found.log_posterior[m]),
+        "nats_below_best": float(found.log_posterior[0] - found.log_posterior[m]),
+        "agreement_with_best": em.rand_index(found.allocation[0], found.allocation[m]),
+        "chains": np.flatnonzero((seen == label).any(1)).tolist(),
     }
 
 
@@ -254,6 +351,7 @@ def overlap(values: Theta, rows: Array, draws: int = 40) -> Array:
     Integral of sqrt(f_j f_k), as the mean over rows of sqrt(p_j p_k / (w_j w_k)): right for any blocks
     and for missing cells.
     """
+    rows = rows[:: max(1, len(rows) // _OVERLAP_ROWS)]
     theta = _flat(values)
     theta = em.take(theta, np.linspace(0, len(theta["weights"]) - 1, draws).astype(np.int64))
     weights = theta["weights"]
@@ -274,10 +372,12 @@ def _watched(values: Mapping[str, Array]) -> Array:
     for name, array in values.items():
         if name == "covariance":
             array = np.diagonal(array, axis1=-2, axis2=-1)
-        if name in ("variance", "covariance"):
+        if name in ("variance", "covariance", "rate", "size"):
             array = np.log(array)
-        if name in ("binary", "coassignment"):
+        if name in ("binary", "category", "coassignment"):
             array = logit(np.clip(array, _NEVER, 1.0 - _NEVER))
+        if name == "df":  # on a grid, or fixed
+            continue
         found.append(array.reshape(*array.shape[:2], -1))
     return np.concatenate(found, axis=2)
 
@@ -342,13 +442,20 @@ def _prepared(part: PartSpec, matrix: Array) -> Array:
             fix='set missing = "model" in [segments] to integrate them out',
             code="missing_values",
         )
-    if holes.any() and part.options.get("covariance") == "full":
+    return np.ascontiguousarray(matrix[np.lexsort(matrix.T[::-1])])
+
+
+def _split(plan: Plan, rows: Array) -> tuple[Part, ...]:
+    parts = split(plan.blocks, rows)
+    most = max((len(part.patterns) for part in parts), default=1)
+    if most > MOST_PATTERNS:
         raise InputRejected(
-            "segment features have missing values, which full covariance does not take",
-            fix='set covariance = "diag" in [segments]',
+            f"correlated features have {most} different sets of missing columns; "
+            f"{MOST_PATTERNS} are the most",
+            fix='set covariance = "diag" in [segments], or drop the columns most often empty',
             code="missing_values",
         )
-    return np.ascontiguousarray(matrix[np.lexsort(matrix.T[::-1])])
+    return parts
 
 
 def gibbs(
@@ -359,6 +466,8 @@ def gibbs(
     seed: int,
     *,
     numbers: int,
+    levels: Sequence[int] = (),
+    counts: int = 0,
     on_progress: OnProgress | None = None,
     threads: int | None = None,
 ) -> Draws:
@@ -367,27 +476,30 @@ def gibbs(
     Args:
         family: a family with a Gibbs plan.
         part: the ``[segments]`` part of a model.
-        matrix: (N, D + B) features, NaN where missing; any order of rows gives the same draws.
+        matrix: (N, columns) features, NaN where missing; any order of rows gives the same draws.
         inference: chains, draws and tune; draws are extended up to ten-fold until they suffice.
         seed: not negative.
-        numbers: D, how many of the columns are number features; binary ones follow.
+        numbers: how many of the columns are number features; yes-or-no ones follow.
+        levels: the number of levels of each categorical column, which come next.
+        counts: how many columns of counts come then; as many of exposures end the matrix.
         on_progress: told of every hundredth iteration.
         threads: at most so many; the draws do not depend on it.
 
     Returns:
-        ``values`` weights, mean, variance (or covariance), binary, each (chain, draw, segment, ...),
-        segments by falling size; ``stats`` log_likelihood, entropy, sorted_weights, coassignment,
-        log_density; ``info`` modes, relabelling, overlap, seconds.
+        ``values`` weights and each block's parameters, (chain, draw, segment, ...), segments by
+        falling size; ``stats`` log_likelihood, entropy, sorted_weights, coassignment, log_density;
+        ``info`` modes (with the segmentations that compete), relabelling, overlap, seconds.
 
     Raises:
-        InputRejected: too few rows, or missing values where the model refuses them.
+        InputRejected: too few rows, missing values where the model refuses them, or too many sets of
+            missing columns for correlated features.
     """
     began = time.perf_counter()
     rows = _prepared(part, matrix)
-    plan: Plan = family.gibbs(part, numbers, matrix.shape[1] - numbers)
-    spans = [slice(i, min(i + _CHUNK, len(rows))) for i in range(0, len(rows), _CHUNK)]
-    chunks = tuple((span, split(plan.blocks, rows[span])) for span in spans)
-    threads = min(threads or numba.config.NUMBA_NUM_THREADS, len(chunks))
+    binaries = matrix.shape[1] - numbers - len(levels) - 2 * counts
+    plan: Plan = family.gibbs(part, numbers, binaries, levels, counts)
+    parts = _split(plan, rows)
+    threads = threads or numba.config.NUMBA_NUM_THREADS
     total = inference.tune + inference.draws
     if on_progress:
         on_progress(Progress("segments", 0, total, "looking for modes"))
@@ -396,11 +508,24 @@ def gibbs(
         if on_progress and done % 100 == 0:
             on_progress(Progress("segments", done, max(total, done)))
 
+    restarted = False
     with ThreadPoolExecutor(threads) as pool:
         mapper = pool.map if threads > 1 else map
-        run = _Run(plan, rows, chunks, seed, inference.chains, mapper)
-        modes = em.find_modes(plan, rows, _noise(seed, _MODES, 0))
+        salt = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        run = _Run(plan, rows, parts, seed, salt, inference.chains, mapper)
+        modes = em.find_modes(plan, rows, _noise(seed, _MODES, 0), mapper)
+        searched = time.perf_counter() - began
         kept = _sampled(run, modes, inference, tick)
+        said, visited = _polish(run, kept.values, kept.stats, modes)
+        if said["distinct_between_chains"] > 1 and said["gap_nats"] > NATS:
+            # a mode so much lower is a trap, not a rival: all chains from the best one
+            restarted = True
+            only = np.flatnonzero(visited.log_posterior >= visited.log_posterior[0] - NATS)
+            modes = em.distinct(
+                plan, em.take(visited.theta, only), visited.log_posterior[only], rows
+            )
+            kept = _sampled(run, modes, inference, tick)
+            said, _ = _polish(run, kept.values, kept.stats, modes)
     values, labels = _labelled(kept.values, kept.order, kept.reference)
     pairs = overlap(values, rows)
     np.fill_diagonal(pairs, 0.0)
@@ -410,11 +535,12 @@ def gibbs(
         "chains": inference.chains,
         "draws": kept.draws,
         "components": plan.components,
-        "modes": _polish(run, values, kept.stats, modes),
+        "modes": said | {"restarted": restarted},
         "relabel": labels,
         "overlap": {"max_bhattacharyya": float(pairs.max()), "pairs": pairs.round(4).tolist()},
         "mixing": dict(zip(("rhat", "ess"), kept.mixed, strict=True)),
         "seconds": round(time.perf_counter() - began, 2),
+        "seconds_modes": round(searched, 2),
     }
     if on_progress:
         on_progress(Progress("segments", total, total))

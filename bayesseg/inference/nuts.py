@@ -8,6 +8,7 @@ import queue
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,16 @@ import pytensor
 from bayesseg._types import Array, Draws, Family, OnProgress, Progress, Table
 from bayesseg.errors import BayessegError
 from bayesseg.inference.build import build
+from bayesseg.inference.map import vectors
+from bayesseg.inference.op import pack
 from bayesseg.priors import Scales, logpdf
 from bayesseg.spec import InferenceSpec, PartSpec
 
 TARGETS = (0.8, 0.95, 0.99)
-"""Target acceptance of the first run and of the retries after divergences."""
+"""Target acceptance of the first run and of the retries."""
+LONGER = 5
+"""How many times as long a retry runs after slow mixing; of so many draws one is kept."""
+_RHAT, _ESS = 1.01, 400.0
 _STATS = {"diverging": "diverging", "energy": "energy", "depth": "depth", "n_steps": "n_steps"}
 _STATS |= {"step_size": "step_size", "mean_tree_accept": "acceptance"}
 _POLL = 0.1
@@ -39,11 +45,15 @@ def nuts(
     *,
     targets: tuple[float, ...] = TARGETS,
     cores: int | None = None,
+    program: Any = None,
 ) -> Draws:
     """Sample one part.
 
-    Where transitions diverge, the part is sampled afresh at the next of ``targets``; every attempt is
+    Where transitions diverge or chains mix too slowly for the gates, the part is sampled afresh at the
+    next of ``targets``, the latter five times as long with every fifth draw kept; every attempt is
     recorded in ``info``. The draws depend on the data, the model and ``seed`` alone, not on ``cores``.
+    ``program`` is the same model compiled before, with other data (see ``compile_model``): it is taken
+    instead of compiling again.
 
     Returns:
         Free parameters (chain, draw) and, as statistics, nutpie's own, ``log_likelihood`` (constants of
@@ -53,22 +63,32 @@ def nuts(
         BayessegError: the model could not be compiled or no valid starting point was found.
     """
     start = time.perf_counter()
-    tell = _teller(family.part, inference, on_progress)
-    tell(0, "compiling")
-    compiled = compile_model(build(family, part, table, scales))
+    _teller(family.part, inference, on_progress)(0, "compiling")
+    if program is None:
+        compiled = compile_model(build(family, part, table, scales))
+    else:
+        compiled = program.with_data(table=pack(table.arrays)[0])
     compiled_in = time.perf_counter() - start
     attempts: list[dict[str, float]] = []
+    every, mixed = 1, True
     for target in targets:
-        trace = _sample(compiled, inference, seed, target, tell, cores)
-        divergences = int(trace["sample_stats"]["diverging"].sum())
-        attempts.append({"target_accept": target, "divergences": divergences})
-        if not divergences:
+        every = every if mixed else LONGER
+        longer = replace(inference, draws=every * inference.draws)
+        tell = _teller(family.part, longer, on_progress)
+        trace = _sample(compiled, longer, seed, target, tell, cores)
+        values = {
+            p.name: _blocks(trace["posterior"][p.name], every)[..., -1] for p in family.params
+        }
+        stats = {
+            ours: _blocks(trace["sample_stats"][theirs], every)[..., -1].astype(np.float64)
+            for theirs, ours in _STATS.items()
+        }
+        # a divergence counts wherever it happened, also between the draws that are kept
+        stats["diverging"] = _blocks(trace["sample_stats"]["diverging"], every).sum(-1, dtype=float)
+        divergences, mixed = int(stats["diverging"].sum()), _mixed(values)
+        attempts.append({"target_accept": target, "divergences": divergences, "every": every})
+        if mixed and not divergences:
             break
-    values = {p.name: np.ascontiguousarray(trace["posterior"][p.name]) for p in family.params}
-    stats = {
-        ours: np.ascontiguousarray(trace["sample_stats"][theirs], dtype=np.float64)
-        for theirs, ours in _STATS.items()
-    }
     stats["log_likelihood"] = log_likelihood(family, table, values)
     stats["log_prior"] = np.sum(
         [logpdf(part.priors[n], v, scales) for n, v in values.items()], axis=0
@@ -87,24 +107,43 @@ def nuts(
     return Draws(values, stats, info)
 
 
-def compile_model(model: pm.Model) -> Any:
+def _blocks(values: Any, every: int) -> Array:
+    """(chain, draw) to (chain, kept draw, ``every``)."""
+    array = np.asarray(values)
+    return array.reshape(len(array), -1, every)
+
+
+def _mixed(values: Mapping[str, Array]) -> bool:
+    """Whether R-hat and effective sample sizes are what the gates ask, or a quarter of a short run."""
+    from arviz_stats.base import array_stats
+
+    def sizes(one: Array) -> tuple[float, ...]:
+        tail = array_stats.ess(one, method="tail", prob=(0.05, 0.95))
+        return array_stats.ess(one), tail, array_stats.ess(one, method="mean")
+
+    # no Python min or max: a NaN must not pass
+    total = next(iter(values.values())).size
+    effective = np.array([sizes(one) for one in values.values()])
+    rhat = np.array([array_stats.rhat(one) for one in values.values()])
+    return bool((effective >= min(_ESS, total / 4)).all() and (rhat <= _RHAT).all())
+
+
+def compile_model(model: pm.Model, **options: Any) -> Any:
     """Compile for nutpie, without fastmath (it assumes NaN and infinity away).
 
     Falling back to interpreted code is an error, not a warning.
     """
     with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False):
         warnings.filterwarnings("error", message=".*object mode.*")
-        return nutpie.compile_pymc_model(model)
+        return nutpie.compile_pymc_model(model, **options)
 
 
 def log_likelihood(family: Family, table: Table, values: Mapping[str, Array]) -> Array:
     """Log-likelihood of the whole table at every draw, (chain, draw)."""
-    theta = family.derive(values)
-    vectors = np.stack([theta[name] for name in family.textbook], axis=-1)
-    flat, arrays = vectors.reshape(-1, vectors.shape[-1]), tuple(table.arrays.values())
+    theta, arrays = vectors(family, values), tuple(table.arrays.values())
     assert family.kernel is not None
-    total = [family.kernel(vector, *arrays)[0] for vector in flat]
-    return np.array(total).reshape(vectors.shape[:-1])
+    total = [family.kernel(one, *arrays)[0] for one in theta.reshape(-1, theta.shape[-1])]
+    return np.array(total).reshape(theta.shape[:-1])
 
 
 def _teller(part: str, inference: InferenceSpec, on_progress: OnProgress | None) -> Any:

@@ -38,7 +38,10 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Array, tuple[str, ...]
 
 
 class FusedLogLik(Op):  # type: ignore[misc]
-    """``(theta, words) -> (log-likelihood, its gradient in theta)`` of one family's packed table."""
+    """``(theta, words) -> (log-likelihood, its gradient in theta)`` of one family's packed table.
+
+    Of several groups, each with its own vector in theta, the tables stand one after another.
+    """
 
     __props__ = ("name", "kinds")
 
@@ -47,20 +50,26 @@ class FusedLogLik(Op):  # type: ignore[misc]
         self.kinds = kinds
 
     def make_node(self, theta: Any, words: Any) -> Apply:
-        """One node; theta is the textbook vector."""
+        """One node; theta holds the textbook vector of each group, ``kinds`` one group's arrays."""
         return Apply(self, [pt.as_tensor(theta), pt.as_tensor(words)], [pt.dscalar(), pt.dvector()])
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Evaluate outside compiled graphs."""
         theta, words = inputs
-        ends = np.cumsum([len(self.kinds), *words[: len(self.kinds)].view(np.int64)])
-        arrays = (
+        each = theta.reshape(-1, len(FAMILIES[self.name].textbook))
+        kinds = self.kinds * len(each)
+        ends = np.cumsum([len(kinds), *words[: len(kinds)].view(np.int64)])
+        arrays = [
             words[start:end].view(np.float64 if kind == "f" else np.int64)
-            for start, end, kind in zip(ends[:-1], ends[1:], self.kinds, strict=True)
-        )
-        value, gradient = FAMILIES[self.name].kernel(theta, *arrays)  # type: ignore[misc]
+            for start, end, kind in zip(ends[:-1], ends[1:], kinds, strict=True)
+        ]
+        value, gradient, count = 0.0, np.empty_like(each), len(self.kinds)
+        for g, one in enumerate(each):
+            own = arrays[g * count : (g + 1) * count]
+            more, gradient[g] = FAMILIES[self.name].kernel(one, *own)  # type: ignore[misc]
+            value += more
         output_storage[0][0] = np.asarray(value)
-        output_storage[1][0] = gradient
+        output_storage[1][0] = gradient.ravel()
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Only theta carries gradients."""
@@ -103,11 +112,25 @@ def _reader(kinds: tuple[str, ...]) -> Any:
 
 @register_funcify_default_op_cache_key(FusedLogLik)  # type: ignore[untyped-decorator]
 def _funcify(op: FusedLogLik, node: Apply, **_: Any) -> Any:
-    kernel, read, count = FAMILIES[op.name].kernel, _reader(op.kinds), len(op.kinds)
+    family = FAMILIES[op.name]
+    kernel, read, count, width = (
+        family.kernel,
+        _reader(op.kinds),
+        len(op.kinds),
+        len(family.textbook),
+    )
 
     @numba_njit  # type: ignore[untyped-decorator]
     def fused(theta: Any, words: Any) -> Any:
-        value, gradient = kernel(theta, *read(words, 0, count))  # type: ignore[misc]
+        groups = len(theta) // width
+        value, gradient, start = 0.0, np.empty(len(theta)), groups * count
+        for g in range(groups):
+            own = theta[g * width : (g + 1) * width]
+            arrays = read(words, g * count, start)
+            more, slope = kernel(own, *arrays)  # type: ignore[misc]
+            value += more
+            gradient[g * width : (g + 1) * width] = slope
+            start += words.view(np.int64)[g * count : (g + 1) * count].sum()
         return np.asarray(value), gradient
 
     return fused, _source_hash()
