@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg import priors
+from bayesseg import population, priors
 from bayesseg._types import Array, Clock, Draws, Family, IntArray
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
-from bayesseg.posterior import textbook, thinned
+from bayesseg.posterior import thinned
 from bayesseg.priors import Scales
 from bayesseg.spec import ModelSpec, PartSpec
 
@@ -27,7 +27,8 @@ LEVEL = 0.90
 DRAWS = 200
 BINS = 8
 """Bins of the rootogram: 0 to 6 repeat purchases, and 7 or more."""
-_BUDGET = 1_000_000  # simulated customers in all, which bounds the time of the rootogram
+_BUDGET = 2_000_000  # simulated customers in all, which bounds the time of the rootogram
+_FEWEST_DRAWS = 20
 _PRIOR_DRAWS = 20_000
 
 
@@ -37,28 +38,34 @@ def training_aggregates(
     parts: Mapping[str, Draws],
     scales: Scales,
     seed: int,
+    groups: Mapping[str, population.State] | None = None,
 ) -> dict[str, Any]:
     """Everything ``summary.json`` says of the data and of the posterior beside its prior.
+
+    ``groups`` is what was learned of the groups of each part.
 
     Returns:
         ``customers`` (count), ``histograms`` by quantity, ``priors`` by part, and for purchases
         ``rootogram`` and ``weekly``. JSON-able.
     """
+    learned = groups or {}
     found: dict[str, Any] = {
         "customers": len(data.ids),
         "smallest_cell": SMALLEST,
         "histograms": _histograms(data),
         "priors": {
-            part: against_prior(FAMILIES[own.family], own, parts[part], scales, seed)
+            part: against_prior(own, parts[part], scales, seed, learned.get(part))
             for part, own in spec.parts.items()
             if part in parts and FAMILIES[own.family].textbook
         },
     }
     if isinstance(data, Customers) and "purchase" in parts:
-        family = FAMILIES[spec.parts["purchase"].family]
-        theta = textbook(family.name, thinned(parts["purchase"], DRAWS))
-        found["rootogram"] = rootogram(family, theta, data, spec.unit_days, seed)
-        found["weekly"] = weekly_repeats(family, theta, data, spec.unit_days)
+        own = spec.parts["purchase"]
+        family, state = FAMILIES[own.family], learned.get("purchase")
+        group = population.groups(own, state, data)
+        thetas = population.parameters(own, state, thinned(parts["purchase"], DRAWS))
+        found["rootogram"] = rootogram(family, thetas, group, data, spec.unit_days, seed)
+        found["weekly"] = weekly_repeats(family, thetas, group, data, spec.unit_days)
     return found
 
 
@@ -136,7 +143,8 @@ def _histograms(data: Customers | Attributes) -> dict[str, Any]:
 
 def rootogram(
     family: Family,
-    theta: Mapping[str, Array],
+    thetas: Sequence[Mapping[str, Array]],
+    group: IntArray,
     customers: Customers,
     unit_days: float,
     seed: int,
@@ -144,23 +152,28 @@ def rootogram(
     """Customers by number of repeat purchases: counted, and predicted at their own T.
 
     Posterior predictive: every draw simulates all customers anew (Kleiber & Zeileis 2016). Bands are
-    central 90 % over draws.
+    central 90 % over draws. Above 100,000 customers every draw simulates so many of them, evenly over
+    T, and counts are scaled up: bands are then too wide rather than too narrow. ``simulated`` says how
+    many. ``thetas`` holds the parameters of each group, (S,); ``group`` is that of each customer.
     """
-    assert family.simulate is not None
-    exposure = customers.t_end / unit_days
-    draws = len(next(iter(theta.values())))
-    used = np.linspace(0, draws - 1, min(draws, max(20, _BUDGET // len(exposure))))
+    simulate = family.simulate
+    assert simulate is not None
+    size = min(len(customers), _BUDGET // _FEWEST_DRAWS)
+    who = np.argsort(customers.t_end, kind="stable")
+    who = who[np.linspace(0, len(who) - 1, size).astype(np.int64)]
+    members = [
+        (g, customers.t_end[who[group[who] == g]] / unit_days) for g in np.unique(group[who])
+    ]
+    draws = len(next(iter(thetas[0].values())))
+    used = np.linspace(0, draws - 1, min(draws, max(_FEWEST_DRAWS, _BUDGET // size))).astype(int)
     rng = np.random.default_rng([seed, 1])
-    predicted = np.array(
-        [
-            _binned(
-                family.simulate({k: float(v[s]) for k, v in theta.items()}, {"T": exposure}, rng)[
-                    "x"
-                ]
-            )
-            for s in used.astype(int)
-        ]
-    )
+
+    predicted = np.zeros((len(used), BINS))
+    for row, s in zip(predicted, used, strict=True):
+        for g, T in members:
+            theta = {name: float(values[s]) for name, values in thetas[g].items()}
+            row += _binned(simulate(theta, {"T": T}, rng)["x"])
+    predicted *= len(customers) / size
     observed = _binned(customers.x)
     groups = merged(observed)
     if not groups:
@@ -174,6 +187,7 @@ def rootogram(
         "lo": low.tolist(),
         "hi": high.tolist(),
         "draws": len(used),
+        "simulated": size,
     }
 
 
@@ -188,7 +202,11 @@ def _label(group: slice) -> str:
 
 
 def weekly_repeats(
-    family: Family, theta: Mapping[str, Array], customers: Customers, unit_days: float
+    family: Family,
+    thetas: Sequence[Mapping[str, Array]],
+    group: IntArray,
+    customers: Customers,
+    unit_days: float,
 ) -> dict[str, Any] | None:
     """Repeat purchase days a calendar week: counted (from ingest) and expected by the model.
 
@@ -200,10 +218,12 @@ def weekly_repeats(
         return None
     start = np.array([date.fromisoformat(day).toordinal() for day in weekly["week"]])
     count = np.array(weekly["purchase_days"]) - np.array(weekly["new_customers"])
-    ages, members = np.unique(customers.t_end, return_counts=True)
     borders = np.append(start, start[-1] + 7)
-    since = np.maximum(borders[:, None] - (customers.as_of.toordinal() - ages)[None, :], 0)
-    cumulative = _purchases_of_new(family, theta, since, members, unit_days)
+    cumulative = np.zeros((len(next(iter(thetas[0].values()))), len(borders)))
+    for g in np.unique(group):
+        ages, members = np.unique(customers.t_end[group == g], return_counts=True)
+        since = np.maximum(borders[:, None] - (customers.as_of.toordinal() - ages)[None, :], 0)
+        cumulative += _purchases_of_new(family, thetas[g], since, members, unit_days)
     expected = np.diff(cumulative, axis=1)
     whole = borders[1:] <= customers.as_of.toordinal() + 1
     expected, count, start = expected[:, whole], count[whole], start[whole]
@@ -224,34 +244,39 @@ def _purchases_of_new(
 
     Evaluated at about 60 ages and interpolated: the curve is smooth and concave.
     """
-    quantity = family.quantities["expected_purchases"].fn
+    alive = family.quantities["p_alive"].fn
+    bought = family.quantities["purchases_if_alive"].fn
     nobody = {name: np.zeros(1) for name in ("x", "t_x", "T")}
+
+    def expected(t: float) -> Array:
+        clock = Clock(t / unit_days, t / unit_days, 0.0)
+        return (alive(theta, nobody, clock) * bought(theta, nobody, clock))[:, 0]
+
     grid = np.unique(np.concatenate([[0, 1, 3], np.linspace(0, max(int(days.max()), 1), 60)]))
-    curve = np.column_stack(
-        [quantity(theta, nobody, Clock(t / unit_days, t / unit_days, 0.0))[:, 0] for t in grid]
-    )
-    return np.stack([np.interp(days, grid, one) @ members.astype(float) for one in curve])
+    curve = np.column_stack([expected(float(t)) for t in grid])
+    # interpolation is linear in the curve: one weight a border and grid point serves all draws
+    hats = [np.interp(days, grid, hat) @ members.astype(float) for hat in np.eye(len(grid))]
+    return np.asarray(curve @ np.stack(hats))
 
 
 def against_prior(
-    family: Family, own: PartSpec, draws: Draws, scales: Scales, seed: int
+    own: PartSpec, draws: Draws, scales: Scales, seed: int, state: population.State = None
 ) -> list[dict[str, Any]]:
-    """Each scalar parameter beside its prior: the free ones, then the textbook ones.
+    """Each scalar parameter beside its prior: the free ones, effects and cohorts, the textbook ones.
 
     ``quantile`` is the prior probability below the posterior mean; of a textbook parameter it is
-    counted over 20,000 draws from the prior.
+    counted over 20,000 draws from the prior. Textbook parameters are those without any effect.
     """
+    family, believed = FAMILIES[own.family], population.linked(own, state)[1].priors
+    rows = [
+        _row(name, values, priors.quantile_of(prior, float(values.mean()), scales))
+        | {"prior": priors.describe(prior), "prior_sd": priors.sd(prior, scales)}
+        for name, prior in believed.items()
+        if (values := draws.values.get(name)) is not None
+    ]
     free = {name: draws.values[name] for name in own.priors if name in draws.values}
     rng = np.random.default_rng([seed, 2])
     before = {name: priors.sample(own.priors[name], _PRIOR_DRAWS, scales, rng) for name in free}
-    rows = [
-        _row(name, values, priors.quantile_of(own.priors[name], float(values.mean()), scales))
-        | {
-            "prior": priors.describe(own.priors[name]),
-            "prior_sd": priors.sd(own.priors[name], scales),
-        }
-        for name, values in free.items()
-    ]
     after_textbook, before_textbook = family.derive(free), family.derive(before)
     for name in family.textbook:
         if name not in free:

@@ -26,6 +26,11 @@ def clock(
     )
 
 
+def p_churn(alive: Array, silent: Array) -> Array:
+    """P(no purchase within the horizon) = 1 - A + A · P(silent | alive)."""
+    return 1.0 - alive * (1.0 - silent)
+
+
 def values(
     alive: Array,
     discounted: Array,
@@ -33,7 +38,7 @@ def values(
     residual: Array,
     per_purchase: Array,
 ) -> Mapping[str, Array]:
-    """Value per draw and customer, each (S, N), in currency.
+    """Value per draw and customer, all of one shape, in currency.
 
     Args:
         alive: A, the probability of not having dropped out.
@@ -46,9 +51,10 @@ def values(
     what a lapsed customer would bring if back. Never ``p_churn * clv / (1 - p_churn)``: P(alive)
     cancels there and the dead rank first.
     """
+    here = per_purchase * alive
     return {
-        "clv": per_purchase * alive * discounted,
-        "residual_value": per_purchase * alive * residual,
-        "value_at_risk": per_purchase * alive * (stayed - discounted),
+        "clv": here * discounted,
+        "residual_value": here * residual,
+        "value_at_risk": here * (stayed - discounted),
         "win_back_value": per_purchase * (1.0 - alive) * stayed,
     }

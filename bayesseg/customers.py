@@ -231,6 +231,63 @@ def activity(
     return np.asarray(table["customer_id"], dtype=object), table["days"], table["spend"]
 
 
+def purchase_days(
+    purchases: Purchases, until: date
+) -> tuple[npt.NDArray[np.object_], IntArray, IntArray, npt.NDArray[np.float64]]:
+    """Every purchase day known on ``until``, sorted by customer and day.
+
+    Returns:
+        Ids (N,) as ``summarise`` would give them, and for each of the M purchase days the index of
+        its customer, the day as a proleptic ordinal and the net spend, each (M,).
+    """
+    table = (
+        _bought(purchases, until)
+        .execute(
+            "SELECT customer_id, purchase_day = first_day AS first, "
+            "date_diff('day', DATE '1970-01-01', purchase_day) AS day, "
+            "CAST(net AS DOUBLE) AS net FROM bought ORDER BY customer_id, purchase_day"
+        )
+        .fetchnumpy()
+    )
+    first = np.asarray(table["first"], dtype=bool)
+    ids = np.asarray(table["customer_id"], dtype=object)[first]
+    day = table["day"].astype(np.int64) + date(1970, 1, 1).toordinal()
+    return ids, np.cumsum(first) - 1, day, table["net"]
+
+
+def sampled(purchases: Purchases, most: int, seed: int) -> Purchases:
+    """The purchases of about ``most`` customers drawn at random, or all where there are no more.
+
+    The draw is by a hash of the id. ``provenance["share"]`` is the share of customers kept.
+    """
+    everybody = purchases.provenance["ids"]
+    if everybody <= most:
+        return purchases
+    table = (
+        purchases.connection.cursor()
+        .sql(
+            "SELECT * FROM bayesseg_source WHERE hash(customer_id || $salt) <= $last",
+            params={"salt": f"/{seed}", "last": int(most / everybody * (2**64 - 1))},
+        )
+        .to_arrow_table()
+    )
+    connection = duckdb.connect()
+    connection.register("kept", table)
+    connection.execute("CREATE TABLE bayesseg_source AS SELECT * FROM kept")
+    connection.unregister("kept")
+    (ids,) = _fetched(connection.execute("SELECT count(DISTINCT customer_id) FROM bayesseg_source"))
+    return Purchases(
+        connection,
+        {
+            **purchases.provenance,
+            "rows": {"in": table.num_rows, "used": table.num_rows, "excluded": {}},
+            "ids": int(ids),
+            "share": ids / everybody,
+        },
+        purchases.quarantine,
+    )
+
+
 def weekly(purchases: Purchases, as_of: date | None = None) -> dict[str, list[Any]]:
     """Totals of each week up to ``as_of``, quiet weeks included (JSON-able).
 
@@ -319,7 +376,11 @@ def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:
 
 
 def _row(purchases: Purchases, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    row = purchases.connection.execute(query, values).fetchone()
+    return _fetched(purchases.connection.execute(query, values))
+
+
+def _fetched(answer: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
+    row = answer.fetchone()
     assert row is not None
     return tuple(row)
 

@@ -33,6 +33,10 @@ def summary(customers):
     return report_case.posterior(customers).summary
 
 
+def one_group(customers):
+    return np.zeros(len(customers), dtype=np.int64)
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [
@@ -81,7 +85,7 @@ def test_the_rootogram_predicts_what_the_family_says_of_one_time_buyers(customer
     """P(X = 0) of a new customer is the family's own probability of no purchase within T."""
     family = FAMILIES["mbgnbd"]
     theta = {name: np.full(60, value) for name, value in report_case.REFERENCE["mbgnbd"].items()}
-    found = rootogram(family, theta, customers, 7.0, seed=3)
+    found = rootogram(family, (theta,), one_group(customers), customers, 7.0, seed=3)
     r, alpha, a, b = (theta[name][0] for name in ("r", "alpha", "a", "b"))
     left_at_once = a / (a + b)
     silent = (alpha / (alpha + customers.t_end / 7.0)) ** r
@@ -90,10 +94,37 @@ def test_the_rootogram_predicts_what_the_family_says_of_one_time_buyers(customer
     assert sum(found["mean"]) == pytest.approx(len(customers.x))
 
 
+def test_many_customers_are_sampled_evenly_and_counted_in_full(customers):
+    family = FAMILIES["mbgnbd"]
+    theta = {name: np.full(20, value) for name, value in report_case.REFERENCE["mbgnbd"].items()}
+    many = customers.take(np.resize(np.arange(len(customers)), 120_000))
+    found = rootogram(family, (theta,), one_group(many), many, 7.0, seed=3)
+    whole = rootogram(family, (theta,), one_group(customers), customers, 7.0, seed=3)
+    assert found["simulated"] == 100_000
+    assert sum(found["mean"]) == pytest.approx(120_000)
+    share = np.array(found["mean"]) / 120_000
+    np.testing.assert_allclose(share, np.array(whole["mean"]) / len(customers), atol=0.015)
+
+
+def test_each_group_is_forecast_by_its_own_parameters(customers):
+    """Two groups of which one never buys again: all its weeks and bins come from the other."""
+    family = FAMILIES["mbgnbd"]
+    busy = {name: np.full(20, value) for name, value in report_case.REFERENCE["mbgnbd"].items()}
+    silent = {**busy, "alpha": np.full(20, 1e12)}
+    group = (np.arange(len(customers)) % 2).astype(np.int64)
+    found = rootogram(family, (busy, silent), group, customers, 7.0, seed=3)
+    half = customers.take(np.flatnonzero(group == 0))
+    alone = rootogram(family, (busy,), one_group(half), half, 7.0, seed=3)
+    assert found["mean"][0] - alone["mean"][0] == pytest.approx(len(customers) // 2, abs=25)
+    weeks = weekly_repeats(family, (busy, silent), group, customers, 7.0)
+    of_half = weekly_repeats(family, (busy,), one_group(half), half, 7.0)
+    np.testing.assert_allclose(weeks["mean"], of_half["mean"], rtol=1e-6)
+
+
 def test_small_bins_are_merged_for_the_model_as_for_the_data(customers):
     few = customers.take(np.flatnonzero(customers.x <= 4)[:150])
     theta = {name: np.full(30, value) for name, value in report_case.REFERENCE["mbgnbd"].items()}
-    found = rootogram(FAMILIES["mbgnbd"], theta, few, 7.0, seed=3)
+    found = rootogram(FAMILIES["mbgnbd"], (theta,), one_group(few), few, 7.0, seed=3)
     assert found["bins"][-1].endswith("+")
     assert min(found["observed"]) >= SMALLEST
     assert sum(found["mean"]) == pytest.approx(150)
@@ -104,14 +135,16 @@ def test_expected_weeks_add_up_to_the_expected_repeat_purchases(customers):
     spec = load_spec("retail")
     family = FAMILIES["mbgnbd"]
     theta = {name: np.array([value]) for name, value in report_case.REFERENCE["mbgnbd"].items()}
-    found = weekly_repeats(family, theta, customers, spec.unit_days)
+    found = weekly_repeats(family, (theta,), one_group(customers), customers, spec.unit_days)
     total = 0.0
     nobody = {name: np.zeros(1) for name in ("x", "t_x", "T")}
     last = pd.Timestamp(found["week"][-1]) + pd.Timedelta(days=7)
     unseen = (pd.Timestamp(customers.as_of) + pd.Timedelta(days=1) - last).days
     for age, count in zip(*np.unique(customers.t_end, return_counts=True), strict=True):
         clock = report_case.clock((age + 1 - unseen) / 7.0)
-        total += count * family.quantities["expected_purchases"].fn(theta, nobody, clock)[0, 0]
+        alive = family.quantities["p_alive"].fn(theta, nobody, clock)[0, 0]
+        bought = family.quantities["purchases_if_alive"].fn(theta, nobody, clock)[0, 0]
+        total += count * alive * bought
     assert sum(found["mean"]) == pytest.approx(total, rel=5e-3)
 
 
@@ -131,7 +164,7 @@ def test_prior_quantiles_of_the_maximum_likelihood_values():
     family = FAMILIES["mbgnbd"]
     values = {"r": 0.5248432, "alpha": 6.1830859, "a": 0.8913592, "b": 1.6140017}
     free = {k: np.full((4, 10), v) for k, v in family.underive(values).items()}
-    rows = against_prior(family, spec.parts["purchase"], report_case.draws(free), scales, seed=1)
+    rows = against_prior(spec.parts["purchase"], report_case.draws(free), scales, seed=1)
     found = {row["name"]: row["quantile"] for row in rows}
     expected = {"r": 0.387, "rate": 0.752, "phi": 0.356, "kappa": 0.429}
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.002)
@@ -142,7 +175,7 @@ def test_textbook_quantiles_come_from_draws_of_the_prior(customers):
     spec = load_spec("retail")
     own, scales = spec.parts["purchase"], scales_of(customers.columns(7.0))
     draws = report_case.posterior(customers).parts["purchase"]
-    rows = against_prior(FAMILIES["mbgnbd"], own, draws, scales, seed=1)
+    rows = against_prior(own, draws, scales, seed=1)
     alpha = next(row for row in rows if row["name"] == "alpha")
     prior = stats.lognorm(s=np.sqrt(1.0 + 1.5**2), scale=0.7 * scales["mean_window"])
     assert alpha["quantile"] == pytest.approx(

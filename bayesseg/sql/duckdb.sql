@@ -10,10 +10,13 @@ WITH ordered AS (
   SELECT customer_id, purchase_day, SUM(net) AS net, MIN(lowest) AS lowest,
          SUM(row_count) AS row_count, SUM(CASE WHEN highest >= 0 THEN 1 ELSE 0 END) AS orders
   FROM ordered GROUP BY customer_id, purchase_day
-), bought AS (
-  SELECT customer_id, purchase_day, net, row_count, orders,
-         MIN(purchase_day) OVER (PARTITION BY customer_id) AS first_day
+), held AS (
+  SELECT customer_id, purchase_day, net, row_count, orders
   FROM daily WHERE net > 0 OR (net = 0 AND lowest >= 0)
+), bought AS ( -- a join, for a window would sort every purchase
+  SELECT held.customer_id, purchase_day, net, row_count, orders, first_day
+  FROM held JOIN (SELECT customer_id, MIN(purchase_day) AS first_day FROM held
+                  GROUP BY customer_id) AS born ON held.customer_id = born.customer_id
 )
 -- then
 SELECT customer_id, COUNT(*) - 1 AS x,

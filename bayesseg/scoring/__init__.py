@@ -1,0 +1,103 @@
+"""Scores: family quantities averaged over a posterior, one row a customer. L7.
+
+Customers with one history share one row, and each quantity is computed once for the distinct values of
+the columns it reads. Arrays draws x rows live only inside a block and are reduced there. A customer's
+numbers depend on the posterior, the settings and the customer alone, never on who else is in the file,
+on the order, on the chunk or on the number of threads (but for ``priority_rank`` and
+``p_top_decile``, which are about the file). No PyMC is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import numpy as np
+
+from bayesseg._types import OnProgress, Progress
+from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import InputRejected
+from bayesseg.posterior import Posterior
+from bayesseg.scoring.blocks import Found, forecasts, memberships
+from bayesseg.scoring.document import document_of
+from bayesseg.scoring.members import blank
+from bayesseg.scoring.plan import plan_of
+from bayesseg.scoring.settings import FEWEST_DRAWS, LEVEL, TOP_SHARE, Scores, Settings
+from bayesseg.scoring.table import UNITS, table_of, unit_of
+
+__all__ = [
+    "FEWEST_DRAWS",
+    "LEVEL",
+    "TOP_SHARE",
+    "UNITS",
+    "Scores",
+    "Settings",
+    "score",
+    "unit_of",
+]
+
+_USUAL = Settings()
+
+
+def score(
+    posterior: Posterior,
+    data: Customers | Attributes,
+    settings: Settings = _USUAL,
+    *,
+    threads: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Scores:
+    """Score every customer of ``data``, those unseen at the fit included.
+
+    More draws than ``settings`` asks for are kept where a thinned chain would be worth fewer, and as
+    many as there are where a part holds fewer; the document says which and how precise that is.
+
+    Args:
+        posterior: what ``fit`` or ``load`` returned.
+        data: customers, or attributes for a model of segments alone.
+        settings: horizons, money and draws.
+        threads: all cores by default; the numbers are the same for any.
+        on_progress: told how many customers are done.
+
+    Raises:
+        InputRejected: the data do not fit the model (no purchases, an as-of before the training
+            data's, a missing feature column).
+    """
+    _accept(posterior, data)
+    if not (data.ids[:-1] <= data.ids[1:]).all():
+        data = data.take(np.argsort(data.ids, kind="stable"))
+    plan = plan_of(posterior, settings)
+
+    def done(count: int) -> None:
+        if on_progress:
+            on_progress(Progress("score", count, len(data)))
+
+    found: Found = {}, {}
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        if isinstance(data, Customers) and plan.purchase:
+            found = forecasts(plan, data, pool, done)
+        elif plan.segments:
+            found = memberships(plan, data, pool, done)
+    columns, sums = found
+    if "segments" in posterior.spec.parts and not plan.segments:
+        columns |= blank(posterior, len(data))
+    table = table_of(posterior, data, columns, plan.settings)
+    return Scores(table, document_of(plan, data, sums, table))
+
+
+def _accept(posterior: Posterior, data: Customers | Attributes) -> None:
+    if len(data) == 0:
+        raise InputRejected("there is no customer to score", code="empty")
+    if "purchase" in posterior.spec.parts:
+        if not isinstance(data, Customers):
+            raise InputRejected(
+                f"model {posterior.spec.name!r} reads purchases, not a table of clients",
+                fix="give the purchase log",
+            )
+        trained = date.fromisoformat(posterior.manifest["as_of"])
+        if data.as_of < trained:
+            raise InputRejected(
+                f"the data end on {data.as_of}, the model was fitted on data to {trained}",
+                fix="score data that reach at least as far, or fit again with --as-of",
+            )

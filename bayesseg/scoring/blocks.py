@@ -1,0 +1,280 @@
+"""From distinct rows to columns and per-draw sums, block by block, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bayesseg import clv
+from bayesseg._types import Array, Columns, IntArray, Quantity
+from bayesseg.customers import Attributes, Customers
+from bayesseg.families import FAMILIES
+from bayesseg.scoring.futures import futures, threshold
+from bayesseg.scoring.members import members
+from bayesseg.scoring.plan import Plan
+from bayesseg.scoring.rows import AGE, HISTORY, MONEY, Rows, blocks, rows_of, runs, stretches
+from bayesseg.scoring.settings import QUANTILES
+
+type BoolArray = npt.NDArray[np.bool_]
+type Values = dict[str, npt.NDArray[Any]]
+type Sums = dict[str, Array]
+type Found = tuple[Values, Sums]
+"""Columns a customer, and sums over customers per draw: (S,) or, by segment, (S, K)."""
+
+_BLOCK = 128
+"""Rows a block at most: a thread's arrays then stay in its cache and in memory it already has."""
+_SHARES = 8
+_PURCHASES = ("p_alive", "silent", "purchases_if_alive", "overdue")
+_VALUE = ("discounted_purchases", "stayed_purchases", "residual_purchases")
+_TOTALS = ("expected_purchases", "clv", "value_at_risk")
+
+
+def forecasts(plan: Plan, data: Customers, pool: Executor, done: Callable[[int], None]) -> Found:
+    """Churn, purchases, value and, where there are any, segments of every customer."""
+    rows = rows_of(plan, data)
+    top = threshold(plan, data, pool) if plan.spend and plan.settings.predictive else None
+    values: Values = {}
+    by_customer: Values = {}
+    sums: Sums = {}
+    for stretch in stretches(rows, plan.settings.chunk):
+        work = partial(_block, plan, data, rows, top, _ages(plan, rows, stretch, pool))
+        for piece in pool.map(work, blocks(rows, stretch, min(plan.settings.chunk, _BLOCK))):
+            _put(values, piece.values, piece.rows, len(rows))
+            _put(by_customer, piece.members, rows.of(piece.rows), len(data))
+            _add(sums, piece.sums)
+        done(int(rows.first[stretch.stop]))
+    return {name: found[rows.row] for name, found in values.items()} | by_customer, sums
+
+
+def memberships(
+    plan: Plan, data: Customers | Attributes, pool: Executor, done: Callable[[int], None]
+) -> Found:
+    """Segments alone: models without purchases."""
+    values: Values = {}
+    sums: Sums = {}
+    everybody = np.arange(len(data))
+    places = [everybody[at : at + _BLOCK] for at in range(0, len(data), _BLOCK)]
+    work = partial(members, plan, data, per_draw={}, row=everybody[:0])
+    for place, (found, more) in zip(places, pool.map(work, places), strict=True):
+        _put(values, found, place, len(data))
+        _add(sums, more)
+        done(int(place[-1]) + 1)
+    return values, sums
+
+
+def _put(into: Values, found: Values, at: slice | IntArray, size: int) -> None:
+    for name, values in found.items():
+        if name not in into:
+            into[name] = np.empty(size, dtype=values.dtype)
+        into[name][at] = values
+
+
+def _add(into: Sums, found: Sums) -> None:
+    for name, values in found.items():
+        into[name] = into[name] + values if name in into else values
+
+
+# ---------------------------------------------------------------- one stretch
+
+
+@dataclass(frozen=True, slots=True)
+class _Ages:
+    """What (x, T) alone decides, for a stretch.
+
+    ``values`` (A, S); ``gap`` (A,), the typical gap averaged over draws; ``place``, each row's age.
+    """
+
+    start: int
+    values: Mapping[str, Array]
+    gap: Array
+    place: IntArray
+
+
+def _of_purchase(plan: Plan) -> Mapping[str, Quantity]:
+    return FAMILIES[plan.posterior.spec.parts["purchase"].family].quantities
+
+
+def _quantities(plan: Plan) -> Mapping[str, Quantity]:
+    names = (*_PURCHASES, *(_VALUE if plan.spend else ()))
+    return {name: _of_purchase(plan)[name] for name in names}
+
+
+def _ages(plan: Plan, rows: Rows, stretch: slice, pool: Executor) -> _Ages:
+    """The draws are divided among the cores: what one draw has in common is set up once."""
+    columns = rows.take(stretch)
+    starts, place = runs(columns, AGE)
+    ages = {name: columns[name][starts] for name in AGE}
+    theta = plan.purchase[int(columns["purchase"][0])]
+    shares = [
+        {name: values[share] for name, values in theta.items()}
+        for share in np.array_split(plan.index, _SHARES)
+    ]
+    tasks = {
+        name: [pool.submit(quantity.fn, share, ages, plan.clock) for share in shares]
+        for name, quantity in _quantities(plan).items()
+        if set(quantity.depends) <= set(AGE)
+    }
+    values = {
+        name: np.concatenate([t.result().T for t in task], axis=1) for name, task in tasks.items()
+    }
+    gap = _of_purchase(plan)["typical_gap"].fn(theta, ages, plan.clock).mean(axis=0)
+    return _Ages(stretch.start, values, gap, place)
+
+
+# ---------------------------------------------------------------- one block
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one block found: columns a row, columns a customer (segments), per-draw sums."""
+
+    rows: slice
+    values: Values
+    members: Values
+    sums: Sums
+
+
+def _block(
+    plan: Plan, data: Customers, rows: Rows, top: Array | None, ages: _Ages, at: slice
+) -> _Piece:
+    columns, weight = rows.take(at), rows.weight[at].astype(np.float64)
+    starts, history = runs(columns, HISTORY)
+    age = ages.place[at.start - ages.start :][starts]
+    known = _known(plan, columns, starts, ages, age)
+    churn = clv.p_churn(known["p_alive"], known["silent"])
+    bought = known["p_alive"] * known["purchases_if_alive"]
+    values: Values = {
+        "p_alive": _mean(known["p_alive"]),
+        **_summary("p_churn", churn, point=bool(plan.points)),
+        **_summary("expected_purchases", bought, point=bool(plan.points)),
+        "typical_gap_days": ages.gap[age] * plan.posterior.spec.unit_days,
+        "overdue": _mean(known["overdue"]),
+    }
+    values = {name: found[history] for name, found in values.items()}
+    per_draw = {"p_churn": churn[history], "expected_purchases": bought[history]}
+    exists = np.ones(len(weight), dtype=bool)
+    if plan.spend:
+        per_row = {name: known[name][history] for name in ("p_alive", *_VALUE)}
+        money, exists = _money(plan, columns, per_row, values)
+        per_draw |= money
+    sums = {name: _total(per_draw[name], weight) for name in _TOTALS if name in per_draw}
+    if plan.settings.predictive:
+        sums |= _realised(plan, columns, weight, top, per_draw, exists, values)
+    found: Values = {}
+    if plan.segments:
+        customers = rows.of(at)
+        found, more = members(plan, data, customers, per_draw, rows.row[customers] - at.start)
+        sums |= more
+    return _Piece(at, values, found, sums)
+
+
+def _known(
+    plan: Plan, columns: Columns, starts: IntArray, ages: _Ages, age: IntArray
+) -> dict[str, Array]:
+    """Every quantity of the distinct histories of a block, (n, S)."""
+    theta = plan.purchase[int(columns["purchase"][0])]
+    distinct = {name: columns[name][starts] for name in HISTORY}
+    return {
+        name: ages.values[name][age]
+        if name in ages.values
+        else np.ascontiguousarray(quantity.fn(theta, distinct, plan.clock).T)
+        for name, quantity in _quantities(plan).items()
+    }
+
+
+def _money(
+    plan: Plan, columns: Columns, known: Mapping[str, Array], values: Values
+) -> tuple[dict[str, Array], BoolArray]:
+    """The columns of spend and value; value per draw, 0 where it does not exist; where it exists, (n,).
+
+    Where the mean spend does not exist in some draw it does not exist: null, never a partial average.
+    Totals are over the customers whose value exists; the document counts the others.
+    """
+    starts, money = runs(columns, MONEY)
+    theta = plan.spend[int(columns["spend"][0])]
+    distinct = {name: columns[name][starts] for name in MONEY}
+    quantity = FAMILIES[plan.posterior.spec.parts["spend"].family].quantities["expected_spend"]
+    spend = np.ascontiguousarray(quantity.fn(theta, distinct, plan.clock).T)
+    spent = _summary("expected_spend", spend, point="spend" in plan.points)
+    values |= {name: found[money] for name, found in spent.items()}
+    worth = clv.values(
+        known["p_alive"],
+        known["discounted_purchases"],
+        known["stayed_purchases"],
+        known["residual_purchases"],
+        spend[money] * plan.factor,
+    )
+    values |= {name: _mean(found) for name, found in worth.items()}
+    values |= _ends("clv_mean", worth["clv"], point=bool(plan.points))
+    exists = np.isfinite(values["expected_spend"])
+    kept = ("clv", "value_at_risk")
+    return {name: np.where(exists[:, None], worth[name], 0.0) for name in kept}, exists
+
+
+def _realised(
+    plan: Plan,
+    columns: Columns,
+    weight: Array,
+    top: Array | None,
+    expected: Mapping[str, Array],
+    exists: BoolArray,
+    values: Values,
+) -> Sums:
+    """The columns of realised purchases and value; their sums over customers, per draw.
+
+    Customers of one row share its draws; their sum would vary too much. Weight w of expectation
+    and √w of the deviation from it have the mean and the variance of w futures of their own.
+    Where value does not ``exist`` (n,) what is realised of it is null, and left out of the sums too.
+    """
+    sums: Sums = {}
+    for name, found in futures(plan, columns).items():
+        if name == "own_value":
+            assert top is not None
+            values["p_top_decile"] = np.where(exists, _mean(found > top), np.nan)
+            continue
+        own = exists if name == "clv" else np.ones_like(exists)
+        ends = _ends(PREDICTED[name], found)
+        values |= {end: np.where(own, value, np.nan) for end, value in ends.items()}
+        mean, luck = expected[name], np.where(own[:, None], found - expected[name], 0.0)
+        sums[f"realised_{name}"] = _total(mean, weight) + _total(luck, np.sqrt(weight))
+    return sums
+
+
+PREDICTED = {"expected_purchases": "purchases_pred", "clv": "clv_pred"}
+"""Columns of the interval of what is realised, by the expectation they belong to."""
+
+
+def _summary(name: str, per_draw: Array, *, point: bool) -> Values:
+    return {name: _mean(per_draw), **_ends(name, per_draw, point=point)}
+
+
+def _mean(per_draw: npt.NDArray[Any]) -> Array:
+    """Over the draws of (n, S): ``mean``, without what it costs to ask."""
+    return np.asarray(np.add.reduce(per_draw, axis=1, dtype=np.float64) / per_draw.shape[1])
+
+
+def _ends(name: str, per_draw: Array, *, point: bool = False) -> Values:
+    """``name_lo`` and ``name_hi`` of (n, S), as ``numpy.quantile`` has them; NaN where any is NaN.
+
+    A ``point`` estimate has no interval: all NaN.
+    """
+    if point:
+        return {f"{name}_{end}": np.full(len(per_draw), np.nan) for end in ("lo", "hi")}
+    ordered = np.sort(per_draw, axis=1)  # vectorised, which a partition at several places is not
+    ends = []
+    for share in QUANTILES:
+        place, rest = divmod(share * (ordered.shape[1] - 1), 1)
+        low, high = ordered[:, int(place)], ordered[:, min(int(place) + 1, ordered.shape[1] - 1)]
+        ends.append(np.where(np.isnan(ordered[:, -1]), np.nan, low + rest * (high - low)))
+    return {f"{name}_lo": ends[0], f"{name}_hi": ends[1]}
+
+
+def _total(per_draw: Array, weight: Array) -> Array:
+    """Weighted sum over rows, (S,): not by BLAS, whose order depends on threads."""
+    return np.asarray(np.einsum("ns,n->s", per_draw, weight))

@@ -1,0 +1,162 @@
+"""The score table: one row a customer, and the unit of each column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesseg.customers import Attributes, Customers
+from bayesseg.posterior import Posterior, now
+from bayesseg.scoring.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNITS = {
+    "frequency": "purchase days",
+    "recency": "days",
+    "T": "days",
+    "monetary_value": "currency",
+    "days_since_last": "days",
+    "p_alive": "probability",
+    "p_churn": "probability within the horizon",
+    "expected_purchases": "purchases within the horizon",
+    "typical_gap_days": "days",
+    "overdue": "probability",
+    "purchases_pred": "purchases within the horizon",
+    "expected_spend": "currency per purchase",
+    "clv": "currency within the value horizon",
+    "clv_mean": "currency within the value horizon",
+    "clv_pred": "currency within the value horizon",
+    "residual_value": "currency",
+    "value_at_risk": "currency within the value horizon",
+    "win_back_value": "currency within the value horizon",
+    "p_top_decile": "probability",
+    "segment_probability": "probability",
+    "runner_up_probability": "probability",
+    "membership": "probability",
+}
+
+
+def unit_of(column: str) -> str:
+    """The unit of a score column; empty for text, counts and dates."""
+    for name in (column, column.removesuffix("_lo").removesuffix("_hi")):
+        if name in UNITS:
+            return UNITS[name]
+    return UNITS["membership"] if column.startswith("membership_") else ""
+
+
+def table_of(
+    posterior: Posterior,
+    data: Customers | Attributes,
+    columns: dict[str, NDArray[Any]],
+    settings: Settings,
+) -> pd.DataFrame:
+    """The columns in their order, with the customer's own history, ranks, flags and provenance.
+
+    What a score without ``predictive`` does not draw is there and null.
+    """
+    count = len(data)
+    found: dict[str, Any] = {"customer_id": data.ids}
+    if isinstance(data, Customers):
+        found |= {
+            "frequency": data.x.copy(),
+            "recency": data.t_x.copy(),
+            "T": data.t_end.copy(),
+            "monetary_value": np.where(
+                data.x_paid > 0, data.repeat_spend / np.maximum(data.x_paid, 1), np.nan
+            ),
+            "n_orders": data.n_orders.copy(),
+            "days_since_last": data.t_end - data.t_x,
+        }
+    for name, beside in _PREDICTIVE.items():
+        if beside in columns:
+            columns.setdefault(name, np.full(count, np.nan))
+    found |= {name: columns[name] for name in _ORDER if name in columns}
+    if "value_at_risk" in columns:
+        ranked = np.argsort(-np.nan_to_num(columns["value_at_risk"], nan=-np.inf), kind="stable")
+        found["priority_rank"] = np.empty(count, dtype=np.int64)
+        found["priority_rank"][ranked] = np.arange(1, count + 1)
+        found["p_top_decile"] = columns["p_top_decile"]
+    found |= {name: v for name, v in columns.items() if name.startswith("membership_")}
+    if isinstance(data, Customers):
+        found["flags"] = _flags(posterior, data, columns)
+    for name in ("model_id", "verdict"):
+        found[name] = pd.Series(posterior.manifest[name], index=range(count), dtype="str")
+    if isinstance(data, Customers):
+        found["as_of"] = np.full(count, np.datetime64(data.as_of, "s"))
+        found["horizon_days"] = np.full(count, settings.horizon_days, dtype=np.int32)
+        found["value_horizon_days"] = np.full(count, settings.value_horizon_days, dtype=np.int32)
+    found["scored_at"] = pd.Series(now(), index=range(count), dtype="datetime64[s, UTC]")
+    return pd.DataFrame(found, copy=False)  # every column is this table's own
+
+
+_PREDICTIVE = {
+    "purchases_pred_lo": "expected_purchases",
+    "purchases_pred_hi": "expected_purchases",
+    "clv_pred_lo": "clv",
+    "clv_pred_hi": "clv",
+    "p_top_decile": "clv",
+}
+"""What only ``predictive`` draws, and the expectation it stands beside."""
+_ORDER = (
+    "segment",
+    "segment_name",
+    "segment_probability",
+    "segment_probability_lo",
+    "segment_probability_hi",
+    "runner_up",
+    "runner_up_probability",
+    "p_alive",
+    "p_churn",
+    "p_churn_lo",
+    "p_churn_hi",
+    "expected_purchases",
+    "expected_purchases_lo",
+    "expected_purchases_hi",
+    "purchases_pred_lo",
+    "purchases_pred_hi",
+    "typical_gap_days",
+    "overdue",
+    "expected_spend",
+    "expected_spend_lo",
+    "expected_spend_hi",
+    "clv",
+    "clv_mean_lo",
+    "clv_mean_hi",
+    "clv_pred_lo",
+    "clv_pred_hi",
+    "residual_value",
+    "value_at_risk",
+    "win_back_value",
+)
+
+
+def _flags(
+    posterior: Posterior, data: Customers, columns: Mapping[str, NDArray[Any]]
+) -> NDArray[np.object_]:
+    """The words that hold for each customer, as tuples in a fixed order."""
+    trained = posterior.manifest["trained_on"]
+    as_of = date.fromisoformat(posterior.manifest["as_of"])
+    later = (data.as_of - as_of).days
+    early = trained["early_until"]
+    first_day_age = data.t_end  # days from first purchase to the end of these data
+    conditions = {
+        "new": first_day_age < later,
+        "extrapolated": (data.x > trained["max_x"]) | (data.t_end > trained["max_t_end"] + later),
+        "one_time": data.x == 0,
+        "spend_prior_only": (data.x_paid == 0) & ("expected_spend" in columns),
+        "spend_undefined": np.isnan(columns.get("expected_spend", np.zeros(len(data)))),
+        "early_cohort": np.zeros(len(data), dtype=bool)
+        if early is None
+        else first_day_age >= (data.as_of - date.fromisoformat(early)).days,
+    }
+    code = sum(mask.astype(np.int64) << bit for bit, mask in enumerate(conditions.values()))
+    words = np.empty(1 << len(conditions), dtype=object)
+    for value in range(len(words)):
+        words[value] = tuple(name for bit, name in enumerate(conditions) if value >> bit & 1)
+    return np.asarray(words[code])

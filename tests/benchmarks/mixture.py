@@ -1,0 +1,172 @@
+"""Mixtures: a full posterior beside scikit-learn's point fit, effective draws beside those of NUTS.
+
+    python tests/benchmarks/mixture.py [--rows 100000] [--repeats 3]      # against scikit-learn
+    python tests/benchmarks/mixture.py --nuts                             # against NUTS, minutes
+    python tests/benchmarks/mixture.py --score [--rows 1000000]           # memberships over 200 draws
+
+A script, not a test. Both contenders run in one process on the same data, in turn, compiled before the
+clock starts; seconds are wall clock and processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from arviz_stats.base import array_stats
+
+from bayesseg._types import Array, Draws
+from bayesseg.families import FAMILIES, gmm
+from bayesseg.inference.gibbs import gibbs
+from bayesseg.inference.modes import find_modes
+from bayesseg.priors import Prior
+from bayesseg.spec import InferenceSpec, PartSpec
+
+GMM = FAMILIES["gmm"]
+
+
+def part(components: int) -> PartSpec:
+    """Full covariance, the default priors."""
+    priors = {
+        "weights": Prior("Dirichlet", {"concentration": 4.0}),
+        "mean": Prior("Normal", {"mean": 0.0, "sd": 1.0}),
+        "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": "auto"}),
+    }
+    options = {
+        "components": components,
+        "covariance": "full",
+        "tails": "normal",
+        "missing": "model",
+    }
+    return PartSpec("gmm", "gibbs", priors, options)
+
+
+def rows(count: int, width: int, components: int, seed: int = 0) -> Array:
+    """Means N(0, 2^2), covariance factors 0.5 N(0, 1) + 0.7 I, standardised."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(components, 8.0))
+    means = rng.normal(0.0, 2.0, (components, width))
+    factors = 0.5 * rng.normal(size=(components, width, width)) + 0.7 * np.eye(width)
+    z = rng.choice(components, count, p=weights)
+    x = means[z] + np.einsum("nij,nj->ni", factors[z], rng.normal(size=(count, width)))
+    return np.asarray((x - x.mean(0)) / x.std(0))
+
+
+def clocked[T](work: Callable[[], T]) -> tuple[T, float, float]:
+    """What ``work`` returns, wall-clock and processor seconds."""
+    wall, processor = time.perf_counter(), time.process_time()
+    found = work()
+    return found, time.perf_counter() - wall, time.process_time() - processor
+
+
+def quality(draws: Draws) -> tuple[float, float]:
+    """Smallest bulk or tail effective sample size and largest R-hat of all weights and means."""
+    scalars = [
+        draws.values[name][(..., *index)]
+        for name in ("weights", "mean")
+        for index in np.ndindex(draws.values[name].shape[2:])
+    ]
+    tails = [array_stats.ess(one, method="tail", prob=(0.05, 0.95)) for one in scalars]
+    least = min([array_stats.ess(one) for one in scalars] + tails)
+    return float(least), float(max(array_stats.rhat(one) for one in scalars))
+
+
+def against_sklearn(count: int, repeats: int) -> None:
+    """A whole posterior against one point."""
+    from sklearn.mixture import BayesianGaussianMixture
+
+    matrix, inference = rows(count, 5, 6), InferenceSpec(4, 250, 30)
+    gibbs(GMM, part(6), matrix[:500], InferenceSpec(4, 10, 5), 0, numbers=5)  # compiles
+    for seed in range(repeats):
+        draws, wall, processor = clocked(
+            lambda seed=seed: gibbs(GMM, part(6), matrix, inference, seed, numbers=5)
+        )
+        ess, rhat = quality(draws)
+        print(
+            f"bayesseg      {wall:7.1f} s wall {processor:7.1f} s processor   "
+            f"4 x {draws.info['draws']} draws, ESS {ess:.0f}, R-hat {rhat:.4f}, "
+            f"modes in {draws.info['seconds_modes']} s",
+            flush=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = BayesianGaussianMixture(
+                n_components=6, n_init=5, max_iter=500, random_state=seed
+            )
+            _, theirs, theirs_processor = clocked(lambda model=model: model.fit(matrix))
+        print(
+            f"scikit-learn  {theirs:7.1f} s wall {theirs_processor:7.1f} s processor   "
+            f"ratio {wall / theirs:.2f} wall, {processor / theirs_processor:.2f} processor",
+            flush=True,
+        )
+
+
+def against_nuts(count: int) -> None:
+    """Processor time per effective draw of the slowest mean or weight."""
+    from bayesseg.inference.marginal import marginal
+
+    matrix, own = rows(count, 4, 4, seed=1), part(4)
+    modes = find_modes(gmm.plan(own, 4, 0), matrix, np.random.default_rng(0))
+    start = {name: values[0] for name, values in modes.theta.items()}
+    inference = InferenceSpec(4, 1000, 200)
+    gibbs(GMM, own, matrix[:100], InferenceSpec(4, 10, 5), 0, numbers=4)
+    ours, wall, processor = clocked(lambda: gibbs(GMM, own, matrix, inference, 0, numbers=4))
+    ess, rhat = quality(ours)
+    print(f"gibbs  {wall:.1f} s wall, {processor:.1f} s processor, ESS {ess:.0f}, R-hat {rhat:.4f}")
+    short = InferenceSpec(4, 250, 250)
+    theirs, wall, cold = clocked(lambda: marginal(own, matrix, short, 0, start))
+    their_ess, rhat = quality(theirs)
+    warm = cold * theirs.info["seconds"]["sample"] / sum(theirs.info["seconds"].values())
+    print(
+        f"nuts   {wall:.1f} s wall ({theirs.info['seconds']}), {cold:.1f} s processor, "
+        f"ESS {their_ess:.0f}, R-hat {rhat:.4f}"
+    )
+    each = processor / ess
+    print(
+        f"processor seconds per effective draw, nuts / gibbs: cold {cold / their_ess / each:.0f}, "
+        f"warm {warm / their_ess / each:.0f}"
+    )
+
+
+def scoring(count: int) -> None:
+    """Mean membership of every row over 200 draws, in chunks: rate and peak memory."""
+    matrix = rows(count, 5, 6)
+    draws = gibbs(GMM, part(6), matrix[:5000], InferenceSpec(4, 50, 30), 0, numbers=5)
+    theta = {n: v.reshape(-1, *v.shape[2:])[:200] for n, v in draws.values.items()}
+    mean = np.empty((count, 6))
+
+    def work() -> None:
+        for first in range(0, count, 4096):
+            chunk = slice(first, first + 4096)
+            mean[chunk] = gmm.responsibilities(theta, matrix[chunk]).mean(1)
+
+    _, wall, processor = clocked(work)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{count} rows x 200 draws: {wall:.1f} s wall, {processor:.1f} s processor, "
+        f"{count / processor:.0f} rows a processor second, peak {peak:.2f} GiB"
+    )
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--nuts", action="store_true")
+    parser.add_argument("--score", action="store_true")
+    given = parser.parse_args()
+    if given.score:
+        scoring(given.rows or 1_000_000)
+    elif given.nuts:
+        against_nuts(given.rows or 2000)
+    else:
+        against_sklearn(given.rows or 100_000, given.repeats)
+
+
+if __name__ == "__main__":
+    main()
