@@ -18,10 +18,12 @@ LAYERS = (
     {"ingest", "sql"},
     {"customers"},
     {"features", "families", "readiness"},
+    {"population"},
     {"inference"},
     {"posterior", "clv"},
     {"gates", "scoring", "baseline", "naming", "aggregates"},
-    {"fitting", "decide", "backtest"},
+    {"segmentation"},
+    {"fitting", "decide", "validation", "calibration"},
     {"report", "api"},
     {"cli", "__init__"},
     {"__main__"},
@@ -33,6 +35,7 @@ ONLY_IN = {
     "pytensor": {"inference", "families"},  # families: inside logp, the reference expression
     "nutpie": {"inference"},
     "lifetimes": {"baseline"},
+    "sklearn": {"validation", "segmentation"},
     "duckdb": {"ingest", "customers"},
 }
 NEVER = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

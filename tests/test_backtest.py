@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesseg.backtest import backtest
 from bayesseg.ingest import Purchases, read_purchases
-from bayesseg.spec import load_spec
+from bayesseg.priors import Prior
+from bayesseg.spec import CovariatesSpec, load_spec
+from bayesseg.validation.backtest import backtest
 
 AS_OF = date(1998, 6, 30)
 
@@ -68,8 +69,25 @@ def test_a_model_of_purchases_alone_forecasts_purchases_alone(purchases: Purchas
     assert parts == ["purchase", "purchase"]
 
 
-def test_a_short_history_is_not_backtested(purchases: Purchases) -> None:
-    assert backtest(purchases, load_spec("retail"), as_of=date(1997, 4, 20), seed=1) == ()
+def test_a_short_history_is_not_backtested_and_that_is_said(purchases: Purchases) -> None:
+    said: list[str] = []
+    end = date(1997, 4, 20)
+    assert backtest(purchases, load_spec("retail"), as_of=end, seed=1, say=said.append) == ()
+    assert said == ["no backtest: 109 days of history, at least 120 are needed"]
+
+
+def test_covariates_are_not_backtested_and_that_is_said(purchases: Purchases) -> None:
+    spec, said = load_spec("retail"), []
+    effect = Prior("Normal", {"mean": 0.0, "sd": 0.5})
+    own = replace(spec.parts["purchase"], covariates=CovariatesSpec(("channel",), (), effect))
+    linked = replace(spec, parts={**spec.parts, "purchase": own})
+    assert backtest(purchases, linked, as_of=AS_OF, seed=1, say=said.append) == ()
+    (why,) = said
+    assert why.startswith("no backtest: models with covariates cannot be validated")
+
+
+def test_backtests_say_how_far_to_trust_their_importance_draws(found) -> None:
+    assert all(0 < abs(one["pareto_k"]) < 0.7 for one in found)
 
 
 def test_simulated_customers_are_forecast_within_their_interval() -> None:

@@ -290,6 +290,7 @@ family     = "gmm"
 engine     = "gibbs"
 components = 3
 covariance = "diag"
+tails      = "normal"
 missing    = "model"
 
 [segments.priors]
@@ -391,3 +392,12 @@ def test_a_table_cut_or_filtered_since_it_was_scored_is_refused(demo, cli, tmp_p
         result = cli(*words)
         assert result.exit_code == 5, words
         assert "has changed since it was scored" in result.stderr
+
+
+def test_a_run_of_the_map_engine_is_scored_and_reported(cli, tmp_path):
+    run, scores, page = tmp_path / "run", tmp_path / "s.parquet", tmp_path / "r.html"
+    flags = ("--model", "bgnbd", "--engine", "map", "-o", run)
+    assert cli("fit", ORDERS, *flags).exit_code == 0
+    assert cli("score", run, ORDERS, "-o", scores).exit_code == 0
+    assert cli("report", run, "--scores", scores, "-o", page).exit_code == 0
+    assert page.exists()

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import report_case
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from bayesseg._types import Draws
 from bayesseg.cli import app
 from bayesseg.cli.verbs import PLANNED, VERBS
-from bayesseg.gates import GATES, Subject
+from bayesseg.gates import COMPUTATION, FINDINGS
+from bayesseg.gates.judge import Subject
 from bayesseg.spec import load_spec, model_names
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -62,14 +65,27 @@ def test_the_gate_table_names_every_gate_there_is_and_no_other(cdnow_sample):
     posterior = report_case.posterior(report_case.customers(cdnow_sample))
     early = {"until": "1997-01-21", "customers": 300, "usual": 20.0, "ratio": 5.0, "excess": True}
     facts = posterior.manifest["facts"] | {"early": early}
+    spec = posterior.spec
+    subjects = {
+        part: Subject(part, own, spec.inference, posterior.parts[part], facts)
+        for part, own in spec.parts.items()
+    }
+    weighed = {"pareto_k": 0.1, "importance_ess": 2e3}
+    weighed["limits"] = {"pareto_k": 0.7, "importance_ess": 400.0}
+    drawn = subjects["purchase"]
+    own = {
+        "nuts": drawn,
+        "laplace": replace(drawn, draws=Draws(drawn.draws.values, {}, weighed)),
+        "map": drawn,
+        "gibbs": subjects["segments"],
+    }
+    judged = [(own[engine], gate) for engine, gates in COMPUTATION.items() for gate in gates]
+    judged += [(subjects[part], gate) for part, gates in FINDINGS.items() for gate in gates]
     emitted = set()
-    for part, own in GATES.items():
-        spec = posterior.spec
-        subject = Subject(part, spec.parts[part], spec.inference, posterior.parts[part], facts)
-        for gate in own:
-            found = {one.name.removeprefix("invariant_") for one in gate(subject)}
-            assert found, f"{gate.__name__} judged nothing"
-            emitted |= found
+    for subject, gate in judged:
+        found = {one.name.removeprefix("invariant_") for one in gate(subject)}
+        assert found, f"{gate.__name__} judged nothing"
+        emitted |= found
     explained = {name for cell, *_ in rows("gate") for name in re.findall(r"`([a-z_]+)`", cell)}
 
     def of(name):

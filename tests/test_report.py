@@ -314,11 +314,7 @@ def test_words_are_used_and_words_that_are_used_exist():
     folder = Path(bayesseg.report.__file__).parent
     texts = load_words("en").texts
     used = set()
-    for path in [
-        *folder.glob("*.py"),
-        *folder.glob("sections/*.py"),
-        *folder.glob("templates/*.j2"),
-    ]:
+    for path in [*folder.rglob("*.py"), *folder.glob("templates/*.j2")]:
         found = re.findall(r'words\(\s*["\']([a-z_.]+)["\']', path.read_text("utf-8"))
         used |= set(found)
     assert used - set(texts) == set()
@@ -360,3 +356,19 @@ def test_a_browser_shows_it_without_complaint(page, tmp_path):
     assert "CONSOLE" not in done.stderr
     shown = len(page.data["sections"]["customers"]["listed"])
     assert f"{shown} of {shown} rows" in done.stdout
+
+
+def test_a_point_estimate_has_a_page_with_means_and_no_intervals(customers, run):
+    posterior, _ = run
+    one = {
+        part: draws
+        if part == "segments"
+        else replace(draws, values={name: v[:1, :1] for name, v in draws.values.items()}, stats={})
+        for part, draws in posterior.parts.items()
+    }
+    point = replace(posterior, parts=one)
+    scores = score(point, customers, SETTINGS)
+    text = Outline(build(point, scores.table, scores.document).html).text
+    mean = load_words("en").plain(scores.document["totals"]["expected_purchases"]["mean"])
+    assert mean in text
+    assert "nan" not in text.lower().split()

@@ -14,6 +14,7 @@ from bayesseg.spans import day, days
 if TYPE_CHECKING:
     from bayesseg.ingest import Options
     from bayesseg.scoring import Settings
+    from bayesseg.spec import ModelSpec
 
 SEED = 1
 
@@ -42,6 +43,9 @@ def _target(name: str | None) -> str | None:
 
 
 Data = Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")]
+MaybeData = Annotated[
+    str | None, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")
+]
 Run = Annotated[Path, typer.Argument(help="Run directory written by fit.", metavar="RUN")]
 Out = Annotated[
     Path,
@@ -52,6 +56,16 @@ Folder = Annotated[
 ]
 Html = Annotated[
     Path, typer.Option("-o", "--out", metavar="HTML", callback=_named, help="Page to write.")
+]
+MaybeHtml = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="HTML",
+        callback=lambda path: None if path is None else _named(path),
+        help="Page to write, its numbers beside it as JSON.",
+    ),
 ]
 Table = Annotated[
     str,
@@ -134,9 +148,81 @@ class FitFlags:
         str, typer.Option(help="Name of a model (retail, bgnbd, segments) or a TOML file.")
     ] = "retail"
     attributes: Annotated[
-        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
+        Path | None,
+        typer.Option(help="Facts about customers, one row each, joined by id (not for validate)."),
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, nuts, laplace or map, for purchases and spend (default: MODEL's; validate: "
+            "only with --sbc)."
+        ),
+    ] = None
+
+    def spec(self) -> ModelSpec:
+        """The model asked for, with the engine asked for."""
+        from bayesseg.spec import load_spec, with_engine
+
+        spec = load_spec(self.model)
+        return spec if self.engine is None else with_engine(spec, self.engine)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateFlags:
+    """Which forecasts to make and to hold against what came."""
+
+    cut: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Fit to this day, compare with what came after it."),
+    ] = None
+    origins: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Do so at this many cuts, a horizon apart, up to the end of DATA."
+        ),
+    ] = None
+    horizon: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="How far to forecast: 90d, 13w, 3m (default: as far as DATA carry; said).",
+        ),
+    ] = None
+    families: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Purchase families to compare (default: MODEL's own)."
+        ),
+    ] = None
+    sbc: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Instead of DATA: fit N simulated data sets and see whether the truth is where "
+            "the posterior says.",
+        ),
+    ] = None
+    sbc_folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep the simulations there; an interrupted run goes on from them."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.cut is not None:
+            day(self.cut)
+        if self.horizon is not None:
+            days(self.horizon)
+
+    @property
+    def horizon_days(self) -> int | None:
+        """``--horizon`` in days; None where it was not given."""
+        return None if self.horizon is None else days(self.horizon)
+
+    def names(self, own: str) -> tuple[str, ...]:
+        """The families asked for, each once, the model's ``own`` first."""
+        given = (self.families or own).split(",")
+        return tuple(dict.fromkeys([own, *filter(None, (name.strip() for name in given))]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +239,17 @@ class ScoreFlags:
     annual_discount: Annotated[
         float, typer.Option(min=0, help="Yearly discount rate of future money.")
     ] = 0.10
-    draws: Annotated[int, typer.Option(min=100, help="Posterior draws used.")] = 400
-    chunk: Annotated[int, typer.Option(min=1, help="Customers at a time: memory, not results.")] = (
-        2000
-    )
+    draws: Annotated[
+        int, typer.Option(min=100, help="Posterior draws used; more where neighbours are alike.")
+    ] = 400
+    chunk: Annotated[int, typer.Option(min=1, help="Rows at a time: memory, not results.")] = 2000
     no_predictive: Annotated[
         bool,
-        typer.Option("--no-predictive", help="Skip the predictive interval of value: faster."),
+        typer.Option(
+            "--no-predictive",
+            help="Draw no futures: intervals of realised purchases and value and p_top_decile stay "
+            "empty, in a third of the time.",
+        ),
     ] = False
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "csv", "ndjson")
 _GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a guard ``'`` is put before; itself too, so that it can be taken off again."""
+_ROWS = 50_000
 _TEXT = ("customer_id", "segment", "segment_name", "runner_up", "flags", "model_id", "verdict")
 
 
@@ -41,7 +42,11 @@ def encoded(
     if kind == "ndjson":
         plain = table.assign(**{name: _days(table[name]) for name in table if name == "as_of"})
         return plain.to_json(orient="records", lines=True, date_format="iso").encode()
-    return _plain(table, raw=raw).to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    for start in range(0, max(len(table), 1), _ROWS):  # the text of one slice at a time in memory
+        some = _plain(table.iloc[start : start + _ROWS], raw=raw)
+        some.to_csv(buffer, index=False, header=start == 0, lineterminator="\n")
+    return buffer.getvalue()
 
 
 def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:

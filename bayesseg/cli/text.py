@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesseg.report.words import Words
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -25,7 +28,11 @@ def _numeric(cell: str) -> bool:
     return cell in ("", "–") or cell.lstrip("-−+")[:1].isdigit()
 
 
-_COMPUTATION = {"passed": "computed correctly", "failed": "NOT computed reliably"}
+_COMPUTATION = {
+    "passed": "computed correctly",
+    "failed": "NOT computed reliably",
+    "not-assessed": "a point estimate, its uncertainty not computed",
+}
 _FORECAST = {
     "passed": "forecasts agree with what came",
     "caution": "some forecasts missed what came",
@@ -116,6 +123,20 @@ def profile_table(segments: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def effect_table(effects: Mapping[str, Mapping[str, Any]]) -> str:
+    """What parts the segments: each feature's effect size with its 90 % interval, largest first."""
+    from bayesseg.report.words import load_words
+
+    words = load_words("en")
+    return table(
+        ("what parts the segments", "measure", "0 to 1"),
+        [
+            (name, one["measure"], words.interval(one))
+            for name, one in sorted(effects.items(), key=lambda item: -(item[1]["mean"] or 0.0))
+        ],
+    )
+
+
 def risk_table(listed: Any) -> str:
     """The first rows of a list as ``decide.ranked`` gives it."""
     from bayesseg.report.words import load_words
@@ -135,3 +156,102 @@ def risk_table(listed: Any) -> str:
             for row in listed.to_dict("records")
         ],
     )
+
+
+def totals_table(document: Mapping[str, Any]) -> str:
+    """The forecast total of each cut with both its intervals, beside what came."""
+    from bayesseg.report.words import load_words
+    from bayesseg.validation.comparison import row, subject
+
+    words = load_words("en")
+    rows = []
+    for at, origin in enumerate(document["origins"]):
+        judged = row(document, at, subject(document))
+        assert judged is not None  # a family is fitted at every origin that is not skipped
+        score = judged["purchases"]
+        wide = score["widened"]
+        rows.append(
+            (
+                origin["cut"],
+                origin["until"],
+                judged["title"],
+                words.interval(score),
+                words.interval({"mean": score["mean"], **wide}).partition("(")[2].rstrip(")"),
+                words.count(score["actual"]),
+                _signed(score["bias"]),
+                "inside" if score["inside"] else "widened only" if wide["inside"] else "OUTSIDE",
+            )
+        )
+    level = f"{document['level']:.0%}"
+    heads = ("fitted to", "forecast to", "family", f"purchases ({level})", "widened", "came")
+    return table((*heads, "off by", "lies"), rows)
+
+
+def comparison_table(document: Mapping[str, Any]) -> str:
+    """Forecasters side by side, the families above a line, what needs no model below it."""
+    from bayesseg.report.words import load_words
+    from bayesseg.validation.comparison import comparison
+
+    words, several = load_words("en"), len(document["origins"]) > 1
+    rows, kinds = [], []
+    for one in comparison(document):
+        fixed = [_fixed(one[k]) for k in ("mae", "crps", "brier", "auc")]
+        total = _signed(one["bias"]) if several else _total(document, one["name"], words)
+        miss = words.percent(one["miss"]) if several else _signed(one["bias"])
+        rows.append(
+            (
+                one["title"],
+                total,
+                miss,
+                *fixed[:2],
+                words.percent(one["coverage"]),
+                *fixed[2:],
+                words.percent(one["top_decile"]),
+            )
+        )
+        kinds.append(one["kind"] == "family")
+    heads = ("mean bias", "mean miss") if several else ("total", "bias")
+    lines = table(
+        ("forecaster", *heads, "MAE", "CRPS", "in 90%", "Brier", "AUC", "top tenth"), rows
+    ).split("\n")
+    at = 1 + sum(kinds)
+    return "\n".join([*lines[:at], "-" * max(map(len, lines)), *lines[at:]])
+
+
+def comparison_notes(document: Mapping[str, Any]) -> list[str]:
+    """How forecasters were made, or why they have no numbers; alike ones in one line."""
+    from bayesseg.validation.comparison import comparison
+
+    said: dict[str, list[str]] = {}
+    for one in comparison(document):
+        if one["note"]:
+            said.setdefault(one["note"], []).append(one["title"])
+    return [f"{', '.join(names)}: {note}" for note, names in said.items()] + [""] * bool(said)
+
+
+def _total(document: Mapping[str, Any], name: str, words: Words) -> str:
+    from bayesseg.validation.comparison import row
+
+    found = row(document, 0, name)
+    score = found and found["purchases"]
+    if not score:
+        return words.interval(None)
+    return words.count(score["mean"]) if score["lo"] is None else words.interval(score)
+
+
+def _fixed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:+.1f}%".replace("-", "−")
+
+
+def advice_lines(advice: Iterable[Any]) -> list[str]:
+    """Each finding with its level and, indented, what to do."""
+    lines = []
+    for one in advice:
+        lines.append(f"{one.level:8} {one.says}")
+        if one.fix:
+            lines.append(f"{'':8}   {one.fix}")
+    return lines

@@ -141,7 +141,10 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict on one part: a tone, two sentences and the reasons."""
+    """The verdict on one part: two sentences and the reasons.
+
+    ``tone`` is ``"passed"``, ``"note"``, ``"caution"`` or ``"failed"``.
+    """
 
     title: str
     tone: str

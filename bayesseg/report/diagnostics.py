@@ -37,7 +37,13 @@ def _scalars(dataset: Any, labels: Labels) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def summary(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """R-hat, effective sizes and Monte Carlo error of each scalar, by ``arviz_stats.summary``."""
+    """R-hat, effective sizes and Monte Carlo error of each scalar, by ``arviz_stats.summary``.
+
+    Of a point (one chain of one draw) there is the value alone.
+    """
+    if points(values):
+        beside = dict.fromkeys(("sd", "lo", "hi", "r_hat", "ess_bulk", "ess_tail", "mcse"))
+        return [{"name": n, "mean": _finite(v.item())} | beside for n, v in values.items()]
     import arviz_base
     import arviz_stats
 
@@ -61,6 +67,11 @@ def summary(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         {"name": name} | {new: _finite(row[old]) for old, new in keep.items()}
         for name, (_, row) in zip(values, table.iterrows(), strict=True)
     ]
+
+
+def points(values: Mapping[str, np.ndarray]) -> bool:
+    """There is one draw of everything, and nothing to diagnose."""
+    return all(array.size == 1 for array in values.values())
 
 
 def _finite(value: Any) -> float | None:

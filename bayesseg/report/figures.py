@@ -215,16 +215,22 @@ def forecasts(
     predicted: Sequence[Interval],
     legend: Sequence[str],
     write: Write,
+    wider: Sequence[Interval | None] = (),
 ) -> str:
-    """One row a past forecast: its interval, its mean, and a mark for what came."""
+    """One row a past forecast: its interval, its mean, and a mark for what came.
+
+    ``wider`` intervals are thin lines around the thick ones.
+    """
 
     def draw(figure: Any) -> None:
         ax = figure.subplots()
+        for row, one in enumerate(wider):
+            if one is not None:
+                ax.plot([one["lo"], one["hi"]], [row, row], color=PALETTE[0], lw=1.2)
         for row, one in enumerate(predicted):
-            ax.plot([one["lo"], one["hi"]], [row, row], color=PALETTE[0], lw=4, alpha=0.4)
-            ax.plot(
-                one["mean"], row, "o", color=PALETTE[0], ms=7, label=legend[0] if row == 0 else None
-            )
+            ax.plot([one["lo"], one["hi"]], [row, row], color=PALETTE[0], lw=5, alpha=0.4)
+            mean = np.nan if one["mean"] is None else one["mean"]
+            ax.plot(mean, row, "o", color=PALETTE[0], ms=7, label=legend[0] if row == 0 else None)
         ax.plot(actual, range(len(names)), "D", color=PALETTE[3], ms=7, ls="none", label=legend[1])
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
@@ -256,3 +262,164 @@ def concentration(share: Sequence[float], value: Sequence[float], legend: Sequen
         ax.grid()
 
     return drawn(3.1, draw)
+
+
+def courses(
+    days: Sequence[str],
+    panels: Sequence[tuple[str, Sequence[float | None], Sequence[Sequence[float | None]]]],
+    names: Sequence[str],
+    mark: str,
+    legend: Sequence[str],
+    write: Write,
+) -> str:
+    """Panels under one another over the same days: what came, and one line a forecast.
+
+    Each panel is (title, what came, forecasts in the order of ``names``); a vertical line stands at
+    the day ``mark``. ``legend`` names what came and the mark.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+        at = np.array(days, dtype="datetime64[D]")
+        for ax, (title, came, forecasts) in zip(axes, panels, strict=True):
+            ax.axvline(np.datetime64(mark), color=INK, lw=0.9, ls=":", label=legend[1])
+            for row, values in enumerate(forecasts):
+                dash = _DASHES[row % len(_DASHES)]
+                ax.plot(at, _floats(values), label=names[row], lw=1.6, ls=dash, c=_of_forecast(row))
+            ax.plot(at, _floats(came), color=PALETTE[0], lw=1.4, label=legend[0])
+            ax.set_title(title)
+            ax.set_ylim(0)
+            ax.grid(axis="y")
+            _ticks(ax.yaxis, write)
+        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        axes[-1].xaxis.set_major_locator(locator)
+        axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        handles, _ = axes[0].get_legend_handles_labels()
+        order = [handles[-1], *handles[1:-1], handles[0]]  # what came, forecasts, the mark
+        figure.legend(handles=order, loc="outside upper left", ncols=4)
+
+    return drawn(0.5 + 2.0 * len(panels), draw)
+
+
+_DASHES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+
+
+def _of_forecast(row: int) -> str:
+    """The colour of a forecast wherever it is drawn; the first one is that of what came."""
+    return PALETTE[1 + row % (len(PALETTE) - 1)]
+
+
+def _floats(values: Sequence[float | None]) -> Any:
+    return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def reliability(
+    panels: Sequence[tuple[str, Sequence[float], Sequence[Interval]]], legend: Sequence[str]
+) -> str:
+    """One panel a forecast: observed shares with intervals against forecast probabilities.
+
+    Points of a forecast that keeps its word lie on the diagonal. ``legend`` names the two axes.
+    """
+
+    def draw(figure: Any) -> None:
+        from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+        axes = _grid_of(figure, len(panels))
+        for row, (ax, (title, forecast, observed)) in enumerate(zip(axes, panels, strict=True)):
+            low, mean, high = (np.array([one[k] for one in observed]) for k in ("lo", "mean", "hi"))
+            ax.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
+            ax.errorbar(
+                forecast,
+                mean,
+                [np.maximum(mean - low, 0), np.maximum(high - mean, 0)],
+                fmt=MARKERS[row % len(MARKERS)],
+                color=_of_forecast(row),
+                ms=5,
+                lw=1.6,
+            )
+            ax.set_title(title)
+            ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_locator(MultipleLocator(0.5))
+                axis.set_major_formatter(PercentFormatter(1.0))
+            ax.grid()
+            _outer(ax, row, len(panels), *legend)
+
+    columns = _columns_of(len(panels))
+    return drawn((0.4 + 5.0 / columns) * -(-len(panels) // columns), draw)
+
+
+def uniform(
+    panels: Sequence[tuple[str, Sequence[float]]], band: tuple[float, float], legend: str
+) -> str:
+    """One panel a forecast: its PIT histogram, as multiples of a flat one, over the noise band."""
+
+    def draw(figure: Any) -> None:
+        axes = _grid_of(figure, len(panels))
+        top = max([band[1], *(max(heights) for _, heights in panels)])
+        for row, (ax, (title, heights)) in enumerate(zip(axes, panels, strict=True)):
+            edges = np.linspace(0, 1, len(heights) + 1)
+            ax.axhspan(*band, color=PALETTE[7], alpha=0.25, lw=0)
+            ax.stairs(heights, edges, fill=True, color=_of_forecast(row), alpha=0.6)
+            ax.axhline(1, color=INK, lw=0.8, ls=":")
+            ax.set_title(title)
+            ax.set(xlim=(0, 1), ylim=(0, 1.08 * top))
+            _outer(ax, row, len(panels), legend)
+
+    return drawn(1.9 * -(-len(panels) // _columns_of(len(panels))), draw)
+
+
+def _grid_of(figure: Any, panels: int) -> list[Any]:
+    """Axes in two or three columns that share their scales; the outer ones carry the numbers."""
+    columns = _columns_of(panels)
+    axes = list(figure.subplots(-(-panels // columns), columns, sharex=True, sharey=True).flat)
+    for at, ax in enumerate(axes):
+        ax.set_visible(at < panels)
+        ax.tick_params(labelbottom=at + columns >= panels)
+    return axes[:panels]
+
+
+def _columns_of(panels: int) -> int:
+    return 2 if panels in (1, 2, 4) else 3
+
+
+def _outer(ax: Any, at: int, panels: int, x: str, y: str = "") -> None:
+    """Name the axes of panel ``at`` where nothing stands below it or left of it."""
+    columns = _columns_of(panels)
+    ax.set_xlabel(x if at + columns >= panels else "")
+    ax.set_ylabel(y if at % columns == 0 else "")
+
+
+def means(
+    labels: Sequence[str],
+    came: Sequence[float],
+    forecasts: Sequence[Sequence[float]],
+    names: Sequence[str],
+    legend: Sequence[str],
+    write: Write,
+) -> str:
+    """What came by group as bars, one mark a forecast beside; ``legend``: came, x axis, y axis."""
+
+    def draw(figure: Any) -> None:
+        ax = figure.subplots()
+        at = np.arange(len(labels))
+        ax.bar(at, came, color=PALETTE[5], alpha=0.5, width=0.75, label=legend[0])
+        for row, values in enumerate(forecasts):
+            ax.plot(
+                at + (row - (len(forecasts) - 1) / 2) * 0.16,
+                values,
+                MARKERS[row % len(MARKERS)],
+                color=_of_forecast(row),
+                ms=5.5,
+                label=names[row],
+            )
+        ax.set_xticks(at, labels)
+        ax.set_xlabel(legend[1])
+        ax.set_ylabel(legend[2])
+        ax.grid(axis="y")
+        ax.set_axisbelow(True)
+        _ticks(ax.yaxis, write)
+        ax.legend()
+
+    return drawn(3.0, draw)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -59,11 +59,28 @@ def build(
     tree = to_datatree(posterior)
     context = Context(posterior, scores, document, words, include_ids, tree)
     sections = [found for make in SECTIONS if (found := make(context)) is not None]
-    return Page(_html(context, sections), _data(context, sections))
+    purchases = "purchase" in posterior.spec.parts
+    html = rendered(
+        words,
+        sections,
+        title=words("page.title" if purchases else "page.title_clients"),
+        facts=_facts(context, words),
+        verdict=posterior.manifest["verdict"],
+        hint=words("page.intervals"),
+    )
+    return Page(html, _data(context, sections))
 
 
-def _html(context: Context, sections: list[Section]) -> str:
-    words = context.words
+def rendered(
+    words: Words,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    verdict: str,
+    hint: str,
+) -> str:
+    """One page that loads nothing; ``hint`` stands below the verdict, ``facts`` under the title."""
     environment = Environment(
         loader=PackageLoader("bayesseg.report"),
         autoescape=True,
@@ -72,12 +89,12 @@ def _html(context: Context, sections: list[Section]) -> str:
         lstrip_blocks=True,
     )
     style, script = (_asset(name) for name in ("style.css", "table.js"))
-    purchases = "purchase" in context.posterior.spec.parts
     return environment.get_template("page.html.j2").render(
         words=words,
-        title=words("page.title" if purchases else "page.title_clients"),
-        facts=_facts(context, words),
-        verdict=context.posterior.manifest["verdict"],
+        title=title,
+        facts=facts,
+        verdict=verdict,
+        hint=hint,
         sections=sections,
         style=Markup(style),
         script=Markup(script),
@@ -113,6 +130,11 @@ def _data(context: Context, sections: list[Section]) -> dict[str, Any]:
         "customers": context.document["customers"],
         "sections": {section.id: section.data for section in sections},
     }
+    return plain(data)
+
+
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` as JSON reads it back: no NumPy, and null for what is not finite."""
     return dict(json.loads(json.dumps(_plain(data), allow_nan=False)))
 
 

@@ -91,8 +91,13 @@ class Words:
 
     def halves(self, of: Mapping[str, Any] | None, kind: str = "number") -> tuple[str, str]:
         """The mean and the span of an interval apart: "12", "9–15"; the span may be empty."""
-        if of is None or any(_missing(of.get(key)) for key in ("mean", "lo", "hi")):
+        if of is None:
             return NOTHING, ""
+        if any(_missing(of.get(key)) for key in ("lo", "hi")):  # a point estimate has none
+            write = {"percent": self.percent, "money": self.money}.get(kind, self.plain)
+            return write(of.get("mean")), ""
+        if _missing(of.get("mean")):  # it need not exist where quantiles do
+            return NOTHING, self.halves({**of, "mean": of["lo"]}, kind)[1]
         scale = 100.0 if kind == "percent" else 1.0
         numbers = [scale * float(of[key]) for key in ("mean", "lo", "hi")]
         places = _places(numbers[2] - numbers[1], numbers[0])

@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from bayesseg.spec import ModelSpec
 
 
-def warm_up(spec: ModelSpec) -> None:
-    """Start importing the sampler in a process of its own while the data are read."""
+LARGE_BYTES = 30_000_000
+"""A file above this has so many customers that ``auto`` most likely samples without PyMC."""
+
+
+def warm_up(spec: ModelSpec, data: str) -> None:
+    """Start importing the sampler in a process of its own while the data are read.
+
+    Only where it is most likely wanted, for it takes a core for ten seconds; else it starts when asked.
+    """
     from bayesseg.inference import parallel
 
-    if any(part.engine == "nuts" for part in spec.parts.values()):
+    engines = {part.engine for part in spec.parts.values()}
+    large = Path(data).is_file() and Path(data).stat().st_size > LARGE_BYTES
+    if "nuts" in engines or ("auto" in engines and not large):
         kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is ours to answer
         try:
             parallel.warm_up()
@@ -66,16 +75,20 @@ def fit(
     loaded: Loaded, spec: ModelSpec, out: Path, flags: FitFlags, shell: Shell, *, force: bool
 ) -> tuple[Path, Posterior]:
     """Fit, judge, save; the run is ``out``, or ``out.untrusted`` when a hard gate failed."""
-    from bayesseg.backtest import backtest
     from bayesseg.fitting import fit as fit_model
+    from bayesseg.inference.parallel import ran
     from bayesseg.posterior import save
+    from bayesseg.validation.backtest import backtest
 
     shell.say(f"fit model {spec.name}, seed {flags.seed}")
+
+    untested: list[str] = []
 
     def backtests() -> tuple[dict[str, Any], ...]:
         if loaded.purchases is None:
             return ()
-        return backtest(loaded.purchases, spec, as_of=buyers(loaded).as_of, seed=flags.seed)
+        as_of = buyers(loaded).as_of
+        return backtest(loaded.purchases, spec, as_of=as_of, seed=flags.seed, say=untested.append)
 
     began = time.perf_counter()
     with progress() as on_progress:
@@ -87,8 +100,18 @@ def fit(
             on_progress=on_progress,
             processes=True,
         )
+    for why in untested:
+        shell.say(why)
     for note in posterior.features.notes if posterior.features else ():
         shell.say(f"features: {note}")
+    for part, state in posterior.manifest["population"].items():
+        for note in state["notes"] if state else ():
+            shell.say(f"{part}: {note}")
+    for part, info in posterior.manifest["info"].items():
+        if part != "segments":
+            shell.say(f"{part}: {ran(info)}")
+    for words in posterior.manifest["info"].get("segments", {}).get("chosen", {}).get("words", ()):
+        shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")

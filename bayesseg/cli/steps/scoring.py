@@ -34,7 +34,10 @@ def score(
         f"as {money}, discounted at {flags.annual_discount:g} a year, {flags.draws} draws"
     )
     with progress() as on_progress:
-        return score_customers(posterior, customers, flags.settings(), on_progress=on_progress)
+        scores = score_customers(posterior, customers, flags.settings(), on_progress=on_progress)
+    for note in scores.document["notes"]:
+        shell.say(f"note: {note}")
+    return scores
 
 
 def target_of(manifest: Mapping[str, Any], target: str, *, force: bool) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from bayesseg.cli.shell import Outcome
 from bayesseg.cli.verbs.check import check
+from bayesseg.cli.verbs.compare import compare
 from bayesseg.cli.verbs.doctor import doctor
+from bayesseg.cli.verbs.drift import drift
 from bayesseg.cli.verbs.fit import fit
 from bayesseg.cli.verbs.inspect import inspect
 from bayesseg.cli.verbs.prioritise import prioritise
@@ -14,6 +16,8 @@ from bayesseg.cli.verbs.report import report
 from bayesseg.cli.verbs.run import demo, run
 from bayesseg.cli.verbs.score import score
 from bayesseg.cli.verbs.segments import segments
+from bayesseg.cli.verbs.stability import stability
+from bayesseg.cli.verbs.validate import validate
 from bayesseg.cli.verbs.verify import verify
 
 VERBS: Mapping[str, Callable[..., Outcome]] = {
@@ -23,18 +27,18 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "fit": fit,
     "score": score,
     "segments": segments,
+    "compare": compare,
+    "stability": stability,
+    "drift": drift,
     "report": report,
     "prioritise": prioritise,
+    "validate": validate,
     "inspect": inspect,
     "verify": verify,
     "doctor": doctor,
 }
 PLANNED = (
     "init",
-    "validate",
-    "compare",
-    "stability",
-    "drift",
     "export",
     "push",
     "sql",

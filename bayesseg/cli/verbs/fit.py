@@ -22,12 +22,11 @@ def fit(
     Example: bayesseg fit orders.csv --model retail -o runs/june
     """
     from bayesseg._files import lock
-    from bayesseg.spec import load_spec
 
-    spec = load_spec(model.model)
+    spec = model.spec()
     with lock(out):
         fitting.reserve(out, force=force)
-        fitting.warm_up(spec)
+        fitting.warm_up(spec, data)
         loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
         fitting.ready(loaded, spec, shell)
         path, posterior = fitting.fit(loaded, spec, out, model, shell, force=force)

@@ -92,10 +92,9 @@ def everything(
 ) -> Outcome:
     """All steps, each after the command that does it alone; files go into ``out``."""
     from bayesseg.decide import ranked
-    from bayesseg.spec import load_spec
 
-    spec = load_spec(model.model)
-    fitting.warm_up(spec)
+    spec = model.spec()
+    fitting.warm_up(spec, data)
     purchases = "purchase" in spec.parts
     dialect = argv(source)
     said: dict[str, Any] = {}

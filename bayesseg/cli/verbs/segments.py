@@ -10,7 +10,7 @@ import typer
 from bayesseg.cli.flags import Run
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import scoring
-from bayesseg.cli.text import profile_table, segment_table
+from bayesseg.cli.text import effect_table, profile_table, segment_table
 from bayesseg.errors import GateFailed, UsageError
 
 Scores = Annotated[Path, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")]
@@ -42,6 +42,9 @@ def segments(run: Run, scores: Scores, shell: Shell) -> Outcome:
         )
     shell.show(segment_table(found) + "\n")
     shell.show(profile_table(found) + "\n")
+    shell.show(effect_table(document["effects"]) + "\n")
     for one in found:
         shell.show(f"{one['id']} {one['name']}: {action(one['name'])}")
-    return Outcome({"model_id": document["model_id"], "segments": found})
+    return Outcome(
+        {"model_id": document["model_id"], "segments": found, "effects": document["effects"]}
+    )

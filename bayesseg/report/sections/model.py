@@ -51,13 +51,15 @@ def section(context: Context) -> Section:
             for key in _COLUMNS
         )
         rows = []
-        for name, prior in own.priors.items():
+        believed = {name: describe(prior) for name, prior in own.priors.items()}
+        believed |= {name: row["prior"] for name, row in after.items() if "prior" in row}
+        for name, prior in believed.items():
             row = after.get(name, {})
             ratio = row["sd"] / row["prior_sd"] if row else None
             rows.append(
                 (
                     Cell(name),
-                    Cell(describe(prior)),
+                    Cell(prior),
                     Cell(words.digits(row.get("mean"))),
                     Cell(words.percent(row.get("quantile"))),
                     Cell(words.number(ratio)),
@@ -66,7 +68,7 @@ def section(context: Context) -> Section:
         blocks.append(Table(words("model.priors", part=words(f"parts.{part}")), head, tuple(rows)))
         data[part] = {
             "family": own.family,
-            "priors": {name: describe(prior) for name, prior in own.priors.items()},
+            "priors": believed,
             "posterior": list(after.values()),
         }
     blocks.append(Text((words("model.ratio_note"),), tone="note"))

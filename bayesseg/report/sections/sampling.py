@@ -47,7 +47,8 @@ def section(context: Context) -> Section:
         blocks.append(_table(words, rows))
         if "rootogram" in context.posterior.summary and part == "purchase":
             blocks += _rootogram(words, context.posterior.summary["rootogram"])
-        blocks.append(_pictures(words, part, _pictured(values, rows, family.textbook), stats))
+        if not diagnostics.points(values):
+            blocks.append(_pictures(words, part, _pictured(values, rows, family.textbook), stats))
     return Section(
         "sampling",
         words("sampling.title"),
@@ -66,10 +67,15 @@ def _labels(posterior: Posterior, family: Family) -> dict[str, list[Sequence[str
     state = posterior.features
     if state is None:
         return {}
+
+    def of(kind: str) -> list[str]:
+        return [feature.column for feature in state.features if feature.type == kind]
+
     names: dict[str, Sequence[str]] = {
         "segment": posterior.manifest["segments"]["ids"],
-        "feature": state.names[: state.numbers],
-        "binary_feature": state.names[state.numbers :],
+        "feature": of("number"),
+        "binary_feature": of("binary"),
+        "count_feature": of("count"),
     }
     return {
         param.name: [names[dim] for dim in param.dims]

@@ -1,0 +1,327 @@
+"""Comparing, shaking and following segments: from data to what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesseg.cli.flags import SourceFlags
+from bayesseg.cli.progress import progress
+from bayesseg.cli.shell import Shell
+from bayesseg.cli.steps import reading
+from bayesseg.cli.text import table
+from bayesseg.errors import InputRejected, UsageError
+
+if TYPE_CHECKING:
+    from bayesseg.customers import Attributes, Customers
+    from bayesseg.posterior import Posterior
+    from bayesseg.segmentation.periods import Window
+
+_NOTHING = "–"
+
+
+def drifted(
+    posterior: Posterior,
+    data: str,
+    before: str | None,
+    source: SourceFlags,
+    attributes: Path | None,
+    shell: Shell,
+    *,
+    refits: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Read both periods in windows of equal length and hold one against the other."""
+    from bayesseg.segmentation.drift import DRIFT, drift
+
+    source = reading.as_fitted(source, posterior.manifest, shell)
+    spec = posterior.spec
+    windows: dict[str, Any] = {}
+    first: Customers | Attributes
+    second: Customers | Attributes
+    if "purchase" not in spec.parts:
+        if before is None:
+            raise UsageError(
+                "a table of clients says nothing of an earlier period",
+                fix="give --before: the table RUN was fitted on",
+            )
+        first = reading.load(before, source, shell, spec=spec).customers
+        second = reading.load(data, source, shell, spec=spec).customers
+    else:
+        first, second, windows = _periods(posterior, data, before, source, attributes, shell)
+    with progress() as on_progress:
+        document = drift(
+            posterior,
+            first,
+            second,
+            seed=seed,
+            effort=replace(DRIFT, refits=refits),
+            on_progress=on_progress,
+        )
+    return {"windows": windows, **document}
+
+
+def _periods(
+    posterior: Posterior,
+    data: str,
+    before: str | None,
+    source: SourceFlags,
+    attributes: Path | None,
+    shell: Shell,
+) -> tuple[Customers, Customers, dict[str, Any]]:
+    from bayesseg.customers import read_attributes, with_attributes
+    from bayesseg.segmentation.periods import Window, windowed
+
+    new = reading.load_purchases(data, source, shell)
+    old = reading.load_purchases(before, replace(source, as_of=None), shell) if before else new
+    assert new.purchases is not None
+    assert old.purchases is not None
+    trained = date.fromisoformat(posterior.manifest["as_of"])
+    began = date.fromisoformat(posterior.manifest["accounting"]["days"]["first"])
+    as_of = reading.buyers(new).as_of
+    if as_of <= trained:
+        raise InputRejected(
+            f"the data end on {as_of}, the run was fitted on data to {trained}",
+            fix="give data that reach further",
+        )
+    held = date.fromisoformat(new.purchases.provenance["days"]["first"])
+    if before is None and held > began:
+        raise InputRejected(
+            f"the data begin on {held}, the run's on {began}: the earlier period is not in them",
+            fix="give --before: the data RUN was fitted on",
+        )
+    # the later file may hold less time than the run saw
+    days = min((trained - began).days, (as_of - held).days) + 1
+    first, second = Window(began, trained).of(days), Window(began, as_of).of(days)
+    if second.first <= first.last:
+        shell.warn(
+            f"the periods overlap ({second.first} to {first.last}): what moved is understated"
+        )
+    shell.say(f"periods of {days} days: {_span(first)} and {_span(second)}")
+    periods = windowed(old.purchases, first), windowed(new.purchases, second)
+    if attributes is not None:
+        facts = read_attributes(attributes)
+        periods = with_attributes(periods[0], facts), with_attributes(periods[1], facts)
+    return *periods, {"before": asdict(first), "after": asdict(second), "days": days}
+
+
+def _span(window: Window) -> str:
+    return f"{window.first} to {window.last}"
+
+
+# --- what is printed -----------------------------------------------------------------------------
+
+
+def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
+    """The table of candidates, the choice in words, what others found and what segments are worth."""
+    for note in document["notes"]:
+        shell.say(f"note: {note}")
+    rows = document["table"]
+    shell.show(
+        table(
+            (
+                "K",
+                "shape",
+                "BIC",
+                "ICL",
+                "held-out, below best",
+                "Jaccard",
+                "halves",
+                "smallest",
+                "overlap",
+                "groups",
+                "class",
+                "seconds",
+                "",
+            ),
+            [_candidate(row) for row in rows],
+        )
+        + "\n"
+    )
+    shell.show("\n".join(document["words"]) + "\n")
+    if price := document["price"]:
+        _show_price(price, shell)
+    if classics := document["classics"]:
+        _show_classics(classics, shell)
+
+
+def _candidate(row: Mapping[str, Any]) -> tuple[str, ...]:
+    tails = " t" if row.get("tails") == "t" else ""
+    return (
+        str(row["components"]),
+        f"{row.get('covariance', '')}{tails}",
+        f"{row['bic']:,.0f}",
+        f"{row['icl']:,.0f}",
+        f"{row['below_best']:.3f} ± {row['below_best_se']:.3f}",
+        _NOTHING if row["jaccard"] is None else f"{min(row['jaccard']):.2f}",
+        _NOTHING if row["prediction_strength"] is None else f"{row['prediction_strength']:.2f}",
+        f"{min(row['sizes']):,.0f}",
+        f"{max(row['overlap']):.0%}",
+        str(row["groups"]),
+        row["kind"] if row["jaccard"] is not None else _NOTHING,
+        f"{row['seconds']:.1f}",
+        row["chosen"],
+    )
+
+
+def _show_price(price: Mapping[str, Any], shell: Shell) -> None:
+    one = next(iter(price.values()))
+    shell.show(f"What segments made on {one['cut']} explain of the time to {one['until']}")
+    shell.show(
+        table(
+            ("segments", "who buys", "spend", "share who bought, by segment"),
+            [
+                (
+                    name,
+                    f"{found['buys']:.1%}",
+                    f"{found['spend']:.1%}",
+                    " ".join(f"{segment['bought']:.0%}" for segment in found["segments"]),
+                )
+                for name, found in price.items()
+            ],
+        )
+        + "\n"
+    )
+
+
+def _show_classics(classics: Mapping[str, Any], shell: Shell) -> None:
+    picks = classics["picks"]
+    shell.show(
+        "k-means: "
+        + ", ".join(
+            f"K = {picks[key]} by {words}"
+            for key, words in (
+                ("silhouette", "silhouette"),
+                ("davies_bouldin", "Davies-Bouldin"),
+                ("gap", "gap statistic"),
+                ("elbow", "elbow (the weakest evidence: every curve has one)"),
+            )
+        )
+    )
+    if classics["filled"]:
+        shell.show(
+            f"scikit-learn takes no missing values: {classics['filled']:.0%} of cells filled"
+        )
+    methods = classics["methods"]
+    shell.show(
+        table(
+            ("", "method", "clusters", "noise", "ARI with " + _numbered(len(methods)), "how"),
+            [
+                (
+                    i + 1,
+                    one["name"],
+                    one["clusters"],
+                    f"{one['noise']:.0%}",
+                    " ".join(f"{value:5.2f}" for value in classics["rand"][i]),
+                    one["note"],
+                )
+                for i, one in enumerate(methods)
+            ],
+        )
+    )
+
+
+def _numbered(count: int) -> str:
+    return f"1 to {count}"
+
+
+def show_stability(document: Mapping[str, Any], shell: Shell) -> None:
+    """Each segment with its Jaccard, then what it means."""
+    from bayesseg.report.words import load_words
+
+    words = load_words("en")
+    shell.say(
+        f"{document['refits']} refits and {document['halves']} pairs of halves on "
+        f"{document['rows']:,} of {document['customers']:,} customers"
+    )
+    shell.show(
+        table(
+            ("segment", "name", "customers", "Jaccard (90%)", "", "dissolved in"),
+            [
+                (
+                    one["id"],
+                    one["name"],
+                    words.count(one["customers"]),
+                    words.interval(one["jaccard"]),
+                    one["word"],
+                    words.percent(one["dissolved"]),
+                )
+                for one in document["segments"]
+            ],
+        )
+        + "\n"
+    )
+    strength = document["prediction_strength"]
+    shell.show(
+        f"prediction strength {words.interval(strength)}; {document['other_modes']:.0%} of the refits "
+        "found other segments (Rand index below 0.95)\n"
+    )
+    shell.show("\n".join(document["words"]))
+
+
+def show_drift(document: Mapping[str, Any], shell: Shell) -> None:
+    """Shares, migration beside its baseline, PSI beside its null, the refit, the status."""
+    from bayesseg.report.words import load_words
+
+    words = load_words("en")
+    moves, ids = document["migration"], document["migration"]["ids"]
+    shell.show(
+        table(
+            ("segment", "name", "share before", "share after", "gone"),
+            [
+                (
+                    one["id"],
+                    one["name"],
+                    words.interval(one["before"], "percent"),
+                    words.interval(one["after"], "percent"),
+                    words.interval(left, "percent"),
+                )
+                for one, left in zip(document["shares"], moves["exits"], strict=True)
+            ],
+        )
+        + "\n"
+    )
+    shell.show("Where members are now, of those still there (in brackets: without any change)")
+    shell.show(
+        table(
+            ("from", *(f"to {one}" for one in ids)),
+            [(one, *_cells(moves["matrix"][j], moves["baseline"][j])) for j, one in enumerate(ids)],
+        )
+        + "\n"
+    )
+    shell.show(
+        table(
+            ("distribution of", "PSI", "99% of chance", ""),
+            [
+                (name, f"{one['psi']:.3f}", f"{one['null']:.3f}", one["level"])
+                for name, one in document["psi"].items()
+            ],
+        )
+        + "\n"
+    )
+    shell.show(
+        table(
+            ("segment", "name", "comes back in a refit", "without any change"),
+            [
+                (
+                    one["id"],
+                    one["name"],
+                    words.interval(one["jaccard"]),
+                    words.interval(one["without_change"]),
+                )
+                for one in document["refit"]["segments"]
+            ],
+        )
+        + "\n"
+    )
+    shell.show("\n".join(document["words"]) + "\n")
+    for one in document["reasons"]:
+        shell.show(f"{one['level']:8} {one['says']}")
+    shell.show(f"Status: {document['status']}")
+
+
+def _cells(moved: Sequence[Mapping[str, float]], still: Sequence[Mapping[str, float]]) -> list[str]:
+    return [f"{a['mean']:.0%} ({b['mean']:.0%})" for a, b in zip(moved, still, strict=True)]

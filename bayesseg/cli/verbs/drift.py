@@ -1,0 +1,62 @@
+"""``bayesseg drift``: have customers moved between segments, and have the segments changed?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesseg.cli.flags import SEED, Run, SourceFlags
+from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import segmenting
+from bayesseg.errors import GateFailed, UsageError
+
+NewData = Annotated[
+    str,
+    typer.Argument(help="The later log (or table of clients); CSV or Parquet.", metavar="NEWDATA"),
+]
+
+
+def drift(
+    run: Run,
+    data: NewData,
+    source: SourceFlags,
+    shell: Shell,
+    before: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="What RUN was fitted on, where NEWDATA begins later."),
+    ] = None,
+    attributes: Annotated[
+        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="watch or refit: exit 4 at that status (default: never).")
+    ] = None,
+    refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
+) -> Outcome:
+    """Hold the segments of a run against later data: stable, watch or refit.
+
+    The old model scores both periods (who moved, beside what uncertainty alone would move), and a refit
+    to the later one says whether the segments themselves have changed. Periods are windows of equal
+    length.
+
+    Example: bayesseg drift runs/2024 orders.csv --fail-on refit
+    """
+    from bayesseg.posterior import load
+    from bayesseg.segmentation.drift import LEVELS
+
+    if fail_on not in (None, *LEVELS[1:]):
+        raise UsageError(f"--fail-on {fail_on!r} is no status", fix="give watch or refit")
+    posterior = load(run)
+    document = segmenting.drifted(
+        posterior, data, before, source, attributes, shell, refits=refits, seed=seed
+    )
+    segmenting.show_drift(document, shell)
+    reached = fail_on is not None and LEVELS.index(document["status"]) >= LEVELS.index(fail_on)
+    error = GateFailed(
+        f"status {document['status']}: {document['reasons'][0]['says']}" if reached else "",
+        fix="bayesseg fit NEWDATA; then compare the two runs' segments",
+    )
+    return Outcome(document, error if reached else None)

@@ -1,0 +1,61 @@
+"""``bayesseg stability``: do the segments of a run come back when its customers are drawn again?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesseg.cli.flags import SEED, Data, Run, SourceFlags
+from bayesseg.cli.progress import progress
+from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import reading, segmenting
+from bayesseg.errors import GateFailed
+
+
+def stability(
+    run: Run,
+    data: Data,
+    source: SourceFlags,
+    shell: Shell,
+    attributes: Annotated[
+        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
+    ] = None,
+    refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
+) -> Outcome:
+    """Ask whether the segments of a run are there, or made by chance.
+
+    Refits to reweighted customers and to halves of them, Jaccard of each segment with Hennig's words.
+    Exit 4 where a segment is untrusted (below 0.6).
+
+    Example: bayesseg stability runs/june orders.csv --refits 50
+    """
+    from bayesseg.posterior import load
+    from bayesseg.segmentation.refits import THOROUGH
+    from bayesseg.segmentation.stability import stability as of
+    from bayesseg.segmentation.stability import with_refits
+
+    posterior = load(run)
+    source = reading.as_fitted(source, posterior.manifest, shell)
+    if source.as_of is None and posterior.manifest["as_of"]:
+        source = replace(source, as_of=posterior.manifest["as_of"])
+    loaded = reading.load(data, source, shell, spec=posterior.spec, attributes=attributes)
+    with progress() as on_progress:
+        document = of(
+            posterior,
+            loaded.customers,
+            effort=with_refits(THOROUGH, refits),
+            seed=seed,
+            on_progress=on_progress,
+        )
+    segmenting.show_stability(document, shell)
+    weak = [one for one in document["segments"] if one["word"] in ("dissolved", "untrusted")]
+    error = GateFailed(
+        f"{len(weak)} of {len(document['segments'])} segments do not come back",
+        fix="bayesseg compare says which number of segments does",
+        details={"segments": [one["id"] for one in weak]},
+    )
+    return Outcome(document, error if weak else None)

@@ -1,0 +1,261 @@
+"""One table over the number of segments and their shape. L7.
+
+Two rounds: every candidate is fitted and asked to predict held-out rows; then its segments are asked
+to come back, which takes most of the time and which ``choose`` may ask of some only.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bayesseg._types import Array, IntArray, OnProgress, Progress
+from bayesseg.errors import BayessegError, InputRejected
+from bayesseg.families._blocks import split
+from bayesseg.families.gmm import Plan
+from bayesseg.inference import modes as em
+from bayesseg.segmentation.bootstrap import bootstrap, held_out, prediction_strength
+from bayesseg.segmentation.gaps import merges
+from bayesseg.segmentation.refits import (
+    Effort,
+    Layout,
+    Theta,
+    mode_of,
+    plan_of,
+    sampled,
+    scored,
+    with_options,
+)
+from bayesseg.spec import PartSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One segmentation and how well it fits. Sequences run over its segments, largest first.
+
+    Attributes:
+        options: what varies: ``components``, ``covariance`` ...
+        plan, theta: blocks and the best mode, (1, K, ...).
+        member: (n, K) memberships of the rows judged.
+        parameters: free numbers of the whole mixture, and ``own`` of one segment.
+        log_likelihood: at the mode; ``bic`` and ``icl`` follow (lower is better).
+        densities: held-out log density of each row (n,), under the mode of the other folds.
+        sizes: customers by membership, of all rows of the table.
+        overlap: of each segment, how much it shares with its nearest other one.
+        groups: how many groups remain when segments without a gap between them count as one.
+        seconds: spent on this one.
+        stability: whether it comes back; None until asked.
+    """
+
+    options: Mapping[str, Any]
+    plan: Plan
+    theta: Theta
+    member: Array
+    parameters: int
+    own: int
+    log_likelihood: float
+    bic: float
+    icl: float
+    densities: Array
+    sizes: tuple[float, ...]
+    overlap: tuple[float, ...]
+    groups: int
+    seconds: float
+    stability: Stability | None = None
+
+    @property
+    def components(self) -> int:
+        """How many segments."""
+        return self.plan.components
+
+    @property
+    def density(self) -> float:
+        """Mean held-out log density of a row, nats."""
+        return float(self.densities.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Whether segments come back.
+
+    Mean bootstrap ``jaccard`` of each, mean adjusted ``rand`` index, prediction ``strength``;
+    ``rivals``: the share of refits that found other segments (Rand index below 0.95).
+    """
+
+    jaccard: tuple[float, ...]
+    rand: float
+    strength: float
+    rivals: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The rows on which all candidates are judged, and with which effort and seed."""
+
+    rows: Array
+    fold: IntArray
+    customers: int
+    effort: Effort
+    seed: int
+
+    def rng(self, candidate: int, *more: int) -> np.random.Generator:
+        """A stream of its own for each candidate and purpose."""
+        return np.random.default_rng([self.seed, candidate, *more])
+
+
+def judge_of(matrix: Array, effort: Effort, seed: int) -> Judge:
+    """Rows and folds for ``matrix`` (N, D)."""
+    if len(matrix) < 2 * effort.folds:
+        raise InputRejected(
+            f"{len(matrix)} customers are too few to compare segmentations", code="too_few"
+        )
+    rng = np.random.default_rng([seed, 0])
+    rows = sampled(matrix, effort.rows, rng)
+    return Judge(rows, rng.permutation(len(rows)) % effort.folds, len(matrix), effort, seed)
+
+
+def gap(candidate: Candidate, best: Candidate) -> tuple[float, float]:
+    """How far a candidate's held-out density lies below the best's: nats per row, paired error."""
+    difference = best.densities - candidate.densities
+    return float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
+
+
+def called(options: Mapping[str, Any]) -> str:
+    """``K = 3, diag, Student-t``: a candidate in words."""
+    tails = "Student-t" if options.get("tails") == "t" else ""
+    shape = [options.get("covariance", ""), tails]
+    return ", ".join([f"K = {options['components']}", *filter(None, shape)])
+
+
+def compare(
+    judge: Judge,
+    part: PartSpec,
+    layout: Layout,
+    components: Sequence[int],
+    variants: Sequence[Mapping[str, Any]] = ({},),
+    on_progress: OnProgress | None = None,
+) -> tuple[list[Candidate], list[str]]:
+    """Fit each number of segments under each variant of the options; stability comes later.
+
+    Args:
+        judge: rows, folds, effort.
+        part: the ``[segments]`` part; its priors serve every candidate.
+        layout: what the columns are.
+        components: numbers of segments; 1 is always among them.
+        variants: other options, such as ``{"covariance": "full"}``.
+        on_progress: told of each candidate.
+
+    Returns:
+        The candidates, and why others were left out.
+    """
+    grid = [(k, dict(v)) for v in variants for k in sorted({1, *components})]
+    found: list[Candidate] = []
+    notes: list[str] = []
+    n = len(judge.rows)
+    if n < judge.customers:
+        notes.append(f"judged on {n:,} of {judge.customers:,} customers, drawn at random")
+    for at, (k, others) in enumerate(grid):
+        options = {"components": k, **others}
+        if on_progress:
+            on_progress(Progress("compare", at, len(grid), called(options)))
+        try:
+            plan = plan_of(with_options(part, **options), layout)
+        except BayessegError as error:
+            notes.append(f"{called(options)} left out: {error.message}")
+            continue
+        one = fitted(judge, plan, options, at)
+        if np.isfinite(one.log_likelihood + one.density):
+            found.append(one)
+        else:
+            notes.append(f"{called(options)} left out: it has no density on these rows")
+    if on_progress:
+        on_progress(Progress("compare", len(grid), len(grid)))
+    return found, notes
+
+
+def fitted(judge: Judge, plan: Plan, options: Mapping[str, Any], number: int) -> Candidate:
+    """One candidate, segments by falling size; its stability is not asked yet."""
+    began = time.perf_counter()
+    rows, rng = judge.rows, judge.rng(number, 1)
+    theta, _ = mode_of(plan, rows, judge.effort, rng)
+    joint, _ = scored(plan, theta, rows)
+    order = np.argsort(-joint[:, 0].sum(0), kind="stable")
+    theta = {name: values[:, order] for name, values in theta.items()}
+    joint, density = scored(plan, theta, rows)
+    member, likelihood = np.ascontiguousarray(joint[:, 0]), float(density.sum())
+    whole, own = free_parameters(plan, theta, rows, rng)
+    bic = whole * math.log(len(rows)) - 2.0 * likelihood
+    entropy = -float((member * np.log(np.maximum(member, 1e-300))).sum())
+    return Candidate(
+        options=dict(options),
+        plan=plan,
+        theta=theta,
+        member=member,
+        parameters=whole,
+        own=own,
+        log_likelihood=likelihood,
+        bic=bic,
+        icl=bic + 2.0 * entropy,
+        densities=held_out(plan, rows, theta, judge.effort, judge.fold, rng),
+        sizes=tuple((member.sum(0) * judge.customers / len(rows)).tolist()),
+        overlap=tuple(_overlap(member).tolist()),
+        groups=plan.components - len(merges(member)),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate:
+    """The candidate, asked whether its segments come back."""
+    if candidate.stability is not None:
+        return candidate
+    began = time.perf_counter()
+    K = candidate.components
+    if K == 1:
+        return replace(candidate, stability=Stability((1.0,), 1.0, 1.0, 0.0))
+    rng = judge.rng(number, 2)
+    plan, rows, theta = candidate.plan, judge.rows, candidate.theta
+    again = bootstrap(plan, rows, candidate.member, theta, judge.effort, rng)
+    strength = prediction_strength(plan, rows, theta, judge.effort, rng)
+    found = Stability(
+        tuple(again.jaccard.mean(0).tolist()),
+        float(again.rand.mean()),
+        float(strength.mean()),
+        float((again.rand < em.SAME_MODE).mean()),
+    )
+    spent = candidate.seconds + time.perf_counter() - began
+    return replace(candidate, stability=found, seconds=spent)
+
+
+def free_parameters(
+    plan: Plan, theta: Theta, rows: Array, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Free numbers of the whole mixture, and those of one segment.
+
+    Counted in a random draw of the parameters, as distinct values: what is tied between segments,
+    mirrored or shared between features stands there more than once.
+    """
+    _, _, stats = em.expect(plan, theta, split(plan.blocks, rows[:1]))
+    whole, own = plan.components - 1, 0
+    for block, stat in zip(plan.blocks, stats, strict=True):
+        at = block.own(theta)
+        for values, fixed in zip(block.draw(stat, at, block.prior, rng), at, strict=True):
+            if not np.array_equal(values, fixed):
+                whole += _distinct(values[0])
+                own += _distinct(values[0, 0])
+    return whole, own
+
+
+def _distinct(values: Array) -> int:
+    return len(np.unique(np.round(values, 10)))
+
+
+def _overlap(member: Array) -> Array:
+    """Of each segment, the share of its members that its nearest other segment also claims: (K,)."""
+    shared = member.T @ member
+    np.fill_diagonal(shared, 0.0)
+    return np.asarray((shared / member.sum(0)[:, None]).max(1))

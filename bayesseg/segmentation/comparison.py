@@ -1,0 +1,150 @@
+"""The whole comparison as one document: candidates, choice, classics, price. L7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from bayesseg._types import OnProgress, Progress
+from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import UsageError
+from bayesseg.features import apply, learn, raw_columns
+from bayesseg.ingest import Purchases
+from bayesseg.segmentation.choose import as_row, asked, choose, least, smallest_of
+from bayesseg.segmentation.classics import classics
+from bayesseg.segmentation.compare import Candidate, called, compare, judge_of
+from bayesseg.segmentation.gaps import merges
+from bayesseg.segmentation.price import prices
+from bayesseg.segmentation.refits import QUICK, THOROUGH, Effort
+from bayesseg.segmentation.run import layout_of
+from bayesseg.spec import ModelSpec
+
+DF = 5.0
+"""Degrees of freedom of Student-t candidates."""
+LATER = 90
+"""Days after the cut over which churn and spend are held against segments; less in a short log."""
+
+
+def variants_of(
+    spec: ModelSpec, covariances: Sequence[str], tails: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Every covariance with every kind of tails; an empty sequence is the model's own."""
+    own = spec.parts["segments"].options
+    found = []
+    for covariance, tail in product(
+        covariances or [own["covariance"]], tails or [own.get("tails", "normal")]
+    ):
+        one: dict[str, Any] = {"covariance": covariance, "tails": tail}
+        found.append(one | ({"df": own.get("df") or DF} if tail == "t" else {}))
+    return found
+
+
+def comparison(
+    data: Customers | Attributes,
+    spec: ModelSpec,
+    *,
+    components: tuple[int, int],
+    covariances: Sequence[str] = (),
+    tails: Sequence[str] = (),
+    min_segment: int | None = None,
+    effort: Effort = THOROUGH,
+    seed: int,
+    purchases: Purchases | None = None,
+    with_classics: bool = True,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Compare segmentations of ``data`` over the number of segments and their shape.
+
+    Args:
+        data: customers, or a table of clients.
+        spec: a model with segments; its features and priors serve every candidate.
+        components: the range a working number is wanted from; every number up to its end is tried.
+        covariances: ``full``, ``tied``, ``diag``, ``spherical``; the model's own if empty.
+        tails: ``normal``, ``t``; the model's own if empty.
+        min_segment: least customers in a segment; by default 50, fewer in small tables.
+        effort: how hard to look.
+        seed: of everything random.
+        purchases: the log behind ``data``: prices the candidates by what came after a cut.
+        with_classics: put scikit-learn's clusterings beside.
+        on_progress: told of each step.
+
+    Returns:
+        JSON-able: ``table`` (see ``choose.as_row``), ``words``, ``notes``, ``stable``, ``working``,
+        ``runner_up`` (in words), ``min_segment``, ``tree`` (how the segments of the stable or working
+        candidate merge), ``classics``, ``price``, ``features``.
+
+    Raises:
+        UsageError: the model has no segments, or the range is empty.
+    """
+    low, high = components
+    if "segments" not in spec.parts:
+        raise UsageError(
+            f"model {spec.name!r} has no segments", fix="use --model retail or segments"
+        )
+    if not 1 <= low <= high:
+        raise UsageError(f"--components {low}:{high} is no range", fix="write 2:8")
+    raw = raw_columns(data, spec.features)
+    state = learn(spec.features, raw)
+    matrix = apply(state, raw)
+    judge = judge_of(matrix, effort, seed)
+    part, layout = spec.parts["segments"], layout_of(state)
+    found, notes = compare(
+        judge,
+        part,
+        layout,
+        range(1, high + 1),
+        variants_of(spec, covariances, tails),
+        on_progress=on_progress,
+    )
+    smallest = smallest_of(len(matrix)) if min_segment is None else min_segment
+    found = asked(judge, found, smallest, every_number=True, on_progress=on_progress)
+    choice = choose(found, min_segment=smallest, within=components)
+    chosen = {"stable": choice.stable, "working": choice.working, "runner_up": choice.runner_up}
+    shown = choice.stable if choice.stable.components > 1 else choice.working or choice.stable
+    document: dict[str, Any] = {
+        "model": spec.name,
+        "customers": len(matrix),
+        "rows": len(judge.rows),
+        "features": list(state.names),
+        "min_segment": smallest,
+        "least": {called(one.options): least(one, smallest) for one in found},
+        "table": [as_row(one, choice, smallest) for one in found],
+        "words": list(choice.words),
+        "notes": [*state.notes, *notes],
+        **{name: called(one.options) if one else None for name, one in chosen.items()},
+        "tree": [asdict(one) for one in merges(shown.member, over_gaps=True)],
+        "classics": None,
+        "price": None,
+    }
+    if with_classics:
+        if on_progress:
+            on_progress(Progress("classics", 0, 1, "scikit-learn"))
+        ours = {
+            f"bayesseg: {called(one.options)}": one.member.argmax(1).astype(np.int64)
+            for one in (choice.stable, choice.working)
+            if one is not None
+        }
+        document["classics"] = classics(judge.rows, range(2, high + 1), ours, seed)
+    if purchases is not None and isinstance(data, Customers):
+        document["price"] = _priced(purchases, data, spec, chosen, seed)
+    return document
+
+
+def _priced(
+    purchases: Purchases,
+    data: Customers,
+    spec: ModelSpec,
+    chosen: Mapping[str, Candidate | None],
+    seed: int,
+) -> dict[str, Any]:
+    """What each chosen candidate explains of the time after a cut; a short log has a shorter one."""
+    days = min(LATER, int(data.t_end.max()) // 4)
+    candidates = list({id(one): one for one in chosen.values() if one is not None}.values())
+    cut = data.as_of - timedelta(days=days)
+    found = prices(purchases, spec, candidates, cut=cut, until=data.as_of, effort=QUICK, seed=seed)
+    return {called(c.options): asdict(one) for c, one in zip(candidates, found, strict=True)}

@@ -1,0 +1,1 @@
+"""Forecasts against what came: the computing core of ``bayesseg validate``. L8."""

@@ -1,0 +1,67 @@
+"""``compare``, ``stability`` and ``drift`` from the command line."""
+
+import json
+
+import pandas as pd
+import pytest
+from segmentation_case import clients, groups
+
+
+def write(path, seed, **more):
+    table = clients(groups(400, seed, **more)[0])
+    pd.DataFrame({"customer_id": table.ids, **table.columns}).to_csv(path, index=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, bayesseg):
+    """Two tables of clients and a run of the first."""
+    at = tmp_path_factory.mktemp("segments")
+    write(at / "old.csv", 1)
+    write(at / "new.csv", 2, shares=(0.1, 0.1, 0.8))
+    done = bayesseg("fit", "old.csv", "--model", "segments", "-o", "run", cwd=at)
+    assert done.returncode == 0, done.stderr
+    return at
+
+
+def test_compare_prints_one_table_and_the_answer(folder, bayesseg):
+    done = bayesseg(
+        *("compare", "--data", "old.csv", "--model", "segments", "--components", "2:4"),
+        *("--covariance", "diag", "--tails", "normal", "--refits", "10"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Stable: K = 3, diag (natural)" in done.stdout
+    assert "k-means: K = 3 by silhouette" in done.stdout
+
+
+def test_compare_refuses_an_empty_range(folder, bayesseg):
+    done = bayesseg(
+        "compare", "--data", "old.csv", "--model", "segments", "--components", "5:2", cwd=folder
+    )
+    assert done.returncode == 2
+    assert "write 2:8" in done.stderr
+
+
+def test_stability_says_how_each_segment_comes_back(folder, bayesseg):
+    done = bayesseg("stability", "run", "old.csv", "--refits", "10", "--json", cwd=folder)
+    document = json.loads(done.stdout)
+    assert done.returncode == (4 if document["verdict"] == "untrusted" else 0)
+    assert [one["id"] for one in document["segments"]] == ["S1", "S2"]
+
+
+def test_drift_exits_4_at_the_status_that_was_named(folder, bayesseg):
+    words = ("drift", "run", "new.csv", "--before", "old.csv", "--json")
+    calm, strict = (bayesseg(*words, *more, cwd=folder) for more in ((), ("--fail-on", "refit")))
+    assert (calm.returncode, strict.returncode) == (0, 4)
+    assert json.loads(strict.stdout)["status"] == "refit"
+
+
+def test_drift_of_clients_needs_the_table_before(folder, bayesseg):
+    done = bayesseg("drift", "run", "new.csv", cwd=folder)
+    assert done.returncode == 2
+    assert "--before" in done.stderr
+
+
+def test_drift_refuses_an_unknown_status(folder, bayesseg):
+    done = bayesseg("drift", "run", "new.csv", "--fail-on", "panic", cwd=folder)
+    assert done.returncode == 2

@@ -1,0 +1,137 @@
+"""How many segments: what is found, what is not sold as segments, and the rule itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from segmentation_case import groups, part, scaled
+from sklearn.datasets import load_iris
+
+from bayesseg.segmentation.bootstrap import word
+from bayesseg.segmentation.choose import automatic, choose, kind, smallest_of
+from bayesseg.segmentation.compare import Stability, compare, gap, judge_of
+from bayesseg.segmentation.refits import Effort
+
+LAYOUT = (2, 0, (), 0)
+SMALL = Effort(rows=600, starts=20, refits=10, halves=5)
+
+
+def auto(matrix, **options):
+    layout = (matrix.shape[1], 0, (), 0)
+    return automatic(scaled(matrix), part(**options), layout, seed=1, components=(1, 5))
+
+
+def test_three_clear_groups_are_found_and_natural():
+    found, facts = auto(groups(900, 1)[0])
+    assert found == 3
+    assert facts["words"][0].startswith("Stable: K = 3 (natural)")
+
+
+def test_iris_has_two_segments_by_itself():
+    assert auto(load_iris().data, covariance="full")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "crowd",
+    [
+        lambda rng: rng.normal(size=(1500, 3)),
+        lambda rng: rng.random((1500, 2)),
+        lambda rng: np.exp(rng.normal(size=(1500, 2))),
+    ],
+    ids=["gaussian", "box", "log-normal"],
+)
+def test_one_crowd_is_not_sold_as_segments(crowd):
+    found, facts = auto(crowd(np.random.default_rng(2)))
+    assert found == 1
+    assert facts["words"][0] == "The data support no more than one group."
+    assert "natural" not in {row["kind"] for row in facts["table"]}
+
+
+def test_the_answer_does_not_depend_on_the_order_of_the_customers():
+    matrix = groups(600, 3)[0]
+    order = np.random.default_rng(0).permutation(600)
+    one, other = auto(matrix)[1], auto(matrix[order])[1]
+    assert [row["bic"] for row in one["table"]] == pytest.approx([r["bic"] for r in other["table"]])
+    assert one["words"] == other["words"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Candidates on three clear groups, all said to come back."""
+    judge = judge_of(scaled(groups(600, 4)[0]), SMALL, 1)
+    found, _ = compare(judge, part(), LAYOUT, range(1, 5), [{"covariance": "diag"}])
+    return [replace(c, stability=Stability((1.0,) * c.components, 1.0, 1.0, 0.0)) for c in found]
+
+
+def test_of_equally_good_candidates_the_smallest_is_stable(table):
+    same = [replace(one, densities=table[2].densities, groups=one.components) for one in table]
+    choice = choose(same, min_segment=20)
+    assert choice.stable.components == 1
+
+
+def test_a_better_candidate_that_wobbles_limits_the_choice_and_is_said(table):
+    weak = Stability((0.9, 0.9, 0.7), 0.8, 0.9, 0.5)
+    wobbling = [replace(table[2], stability=weak), *table[:2]]
+    choice = choose(wobbling, min_segment=20)
+    assert choice.stable.components == 2
+    assert "Limited by stability: K = 3, diag" in " ".join(choice.words)
+    assert "Jaccard 0.70" in " ".join(choice.words)
+
+
+def test_segments_below_the_least_size_are_not_eligible(table):
+    choice = choose(table, min_segment=150)
+    assert choice.stable.components == 1
+    assert "of the 150 customers it needs" in choice.words[-1]
+
+
+def test_a_working_number_outside_the_stable_one_is_called_a_cut(table):
+    weak = Stability((0.5, 0.9, 0.9, 0.7), 0.6, 0.6, 0.9)
+    choice = choose([*table[:3], replace(table[3], stability=weak)], min_segment=20, within=(4, 4))
+    assert (choice.stable.components, choice.working.components) == (3, 4)
+    assert "constructive: a cut made for use" in choice.words[-1]
+
+
+def test_segments_without_gaps_are_reproducible_at_most(table):
+    assert kind(table[2], 20) == "natural"
+    assert kind(replace(table[2], groups=2), 20) == "reproducible"
+
+
+def test_free_parameters_are_counted(table):
+    # weights, means and variances of two features
+    assert [one.parameters for one in table] == [k - 1 + 4 * k for k in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(("covariance", "count"), [("full", 17), ("tied", 11), ("spherical", 11)])
+def test_free_parameters_of_other_shapes(covariance, count):
+    judge = judge_of(scaled(groups(200, 5)[0]), replace(SMALL, folds=2), 1)
+    found, _ = compare(judge, part(), LAYOUT, [3], [{"covariance": covariance}])
+    assert found[-1].parameters == count
+
+
+def test_held_out_density_of_one_segment_is_that_of_a_normal(table):
+    # nearly: the prior takes part
+    values = scaled(groups(600, 4)[0])
+    expected = -np.log(2 * np.pi) - 0.5 * (values**2).sum(1).mean()
+    assert table[0].density == pytest.approx(expected, abs=0.02)
+
+
+def test_the_gap_to_itself_is_nothing(table):
+    assert gap(table[1], table[1]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.5, "dissolved"),
+        (0.55, "untrusted"),
+        (0.7, "doubtful"),
+        (0.8, "stable"),
+        (0.9, "highly stable"),
+    ],
+)
+def test_hennigs_words(value, expected):
+    assert word(value) == expected
+
+
+def test_the_least_size_follows_the_table():
+    assert [smallest_of(n) for n in (150, 600, 10_000)] == [20, 30, 50]

@@ -1,0 +1,64 @@
+"""The stability index and its null."""
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from bayesseg.segmentation.psi import Shift, bins, index, shift
+
+NOBODY = np.array([], dtype=np.int64), np.array([], dtype=np.int64)
+
+
+def test_index_is_the_textbook_sum():
+    before, after = np.array([1e7, 2e7, 1e7]), np.array([2e7, 1e7, 1e7])
+    p, q = before / 4e7, after / 4e7
+    expected = np.sum((q - p) * np.log(q / p))
+    assert index(before, after) == pytest.approx(expected, rel=1e-6)
+
+
+def test_null_of_different_customers_is_chi_squared():
+    rng = np.random.default_rng(1)
+    before, after = rng.integers(10, size=2000), rng.integers(10, size=3000)
+    expected = (1 / 2000 + 1 / 3000) * chi2.ppf(0.99, 9)
+    assert shift(before, after, NOBODY, rng).null == pytest.approx(expected, rel=0.15)
+
+
+def test_null_of_customers_who_stay_where_they_are_is_narrower():
+    rng = np.random.default_rng(2)
+    before = rng.integers(10, size=2000)
+    after = np.where(rng.random(2000) < 0.05, rng.integers(10, size=2000), before)
+    everybody = np.arange(2000), np.arange(2000)
+    same, strangers = shift(before, after, everybody, rng), shift(before, after, NOBODY, rng)
+    assert same.null < 0.2 * strangers.null
+
+
+def test_one_period_twice_has_not_shifted():
+    values = np.random.default_rng(3).normal(size=500)
+    found = shift(*bins(values, values), (np.arange(500), np.arange(500)), np.random.default_rng(0))
+    assert (found.psi, found.p, found.level) == (0.0, 1.0, "stable")
+
+
+def test_equal_small_populations_are_not_flagged_where_the_convention_would():
+    rng = np.random.default_rng(4)
+    found = [
+        shift(*bins(rng.normal(size=200), rng.normal(size=200)), NOBODY, rng) for _ in range(40)
+    ]
+    assert np.mean([one.psi > 0.1 for one in found]) > 0.2
+    assert np.mean([one.level != "stable" for one in found]) <= 0.05
+
+
+@pytest.mark.parametrize(("moved", "level"), [(0.4, "watch"), (1.0, "refit")])
+def test_a_moved_distribution_is_flagged_by_its_size(moved, level):
+    rng = np.random.default_rng(5)
+    found = shift(*bins(rng.normal(size=5000), rng.normal(moved, 1, 5000)), NOBODY, rng)
+    assert found.level == level
+
+
+def test_a_shift_within_chance_is_stable_however_large():
+    assert Shift(psi=0.4, null=0.5, p=0.2).level == "stable"
+
+
+def test_missing_values_have_a_bin_of_their_own():
+    before, after = bins(np.array([1.0, 2.0, np.nan]), np.array([np.nan, 2.0, 1.0]))
+    assert before.tolist() == [0, 1, 2]
+    assert after.tolist() == [2, 1, 0]
