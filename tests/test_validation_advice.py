@@ -329,6 +329,7 @@ EARLY = {
     "later_rate": 0.058,
     "weeks": 13,
     "later_customers": 1500,
+    "apart": False,
 }
 
 
@@ -347,6 +348,14 @@ def test_a_log_that_starts_in_mid_life(numbers, level, words):
     said = diagnosed(early=EARLY | numbers).get("early_cohort")
     assert level == (said and said.level)
     assert words in (said.says if said else "")
+
+
+def test_a_model_that_fits_the_early_cohort_apart_is_not_told_to():
+    plain, apart = (
+        diagnosed(early=EARLY | {"apart": own})["early_cohort"] for own in (False, True)
+    )
+    assert "--model cohorts" in plain.fix
+    assert "--model cohorts" not in apart.fix
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ def test_an_early_cohort_is_counted_and_its_rate_seen_at_equal_age() -> None:
     new = log(rng, rng.integers(21, 380, 700), 1.0, 60.0, 500)
     new["customer_id"] = "n" + new["customer_id"]
     purchases, held = held_of(pd.concat([old, new]), 400, 90)
-    found = diagnosis.early(held, diagnosis.log_of(purchases, held))
+    part = load_spec("retail").parts["purchase"]
+    found = diagnosis.early(held, diagnosis.log_of(purchases, held), part)
     assert found["until"] == "2023-01-22"
     assert sum(found["weekly"]) == found["customers"] == pytest.approx(600, abs=5)
     assert found["ratio"] > 10

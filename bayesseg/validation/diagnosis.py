@@ -20,7 +20,7 @@ from bayesseg.customers import Customers, purchase_days
 from bayesseg.families import FAMILIES
 from bayesseg.inference.map import maximum
 from bayesseg.ingest import Purchases
-from bayesseg.spec import ModelSpec
+from bayesseg.spec import ModelSpec, PartSpec
 from bayesseg.validation.fits import Fit
 from bayesseg.validation.holdout import Holdout
 
@@ -50,7 +50,7 @@ def diagnosis(
         "ridge": ridge(spec, fit, parameters),
         "independence": independence(held.known) if "spend" in spec.parts else None,
         "timing": timing(log),
-        "early": early(held, log),
+        "early": early(held, log, spec.parts["purchase"]),
         "regime": None if tracking is None else regime(tracking),
     }
 
@@ -183,7 +183,7 @@ def timing(log: Log) -> dict[str, Any] | None:
     }
 
 
-def early(held: Holdout, log: Log) -> dict[str, Any] | None:
+def early(held: Holdout, log: Log, part: PartSpec) -> dict[str, Any] | None:
     """Customers of the first three weeks beside later ones: how many, and how often they repeat.
 
     Rates are repeat purchase days a customer and week over the first 13 weeks of each customer (a
@@ -212,6 +212,7 @@ def early(held: Holdout, log: Log) -> dict[str, Any] | None:
         "later_rate": float(repeats[new].mean() / weeks) if enough else None,
         "weeks": int(weeks),
         "later_customers": int(new.sum()),
+        "apart": part.cohorts is not None and part.cohorts.early != "none",
     }
 
 

@@ -111,7 +111,8 @@ money is in the currency of the data, days are whole days, dates ISO.
      "early": {"until": "2009-12-21", "customers": 948, "usual": 39.0, "ratio": 8.1,   # weeks 1 to 3
                "weekly": [490, 299, 159],
                "rate": .107, "later_rate": .058,   # repeat purchases a customer and week at equal age
-               "weeks": 13, "later_customers": 1500} or null,
+               "weeks": 13, "later_customers": 1500,
+               "apart": false} or null,            # does the model fit them as a cohort of their own?
      "regime": {"before": .98, "after": .81, "ratio": .83, "lo": .92, "hi": 1.08,   # if nothing changed
                 "weeks_before": 13, "weeks_after": 39} or null}
      # before, after: actual over expected repeat purchases in the last weeks of the calibration and

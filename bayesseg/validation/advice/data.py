@@ -135,7 +135,10 @@ def early(document: Document) -> Advice | None:
         f"the log seems to start in mid-life of the shop: its first weeks, to {own['until']}, "
         f'"acquire" {listed([f"{n:,}" for n in own["weekly"]])} customers, where {own["usual"]:g} '
         f"a week is usual; most of them had bought before.{pace}",
-        "give the day on which these customers first bought or a longer history; else compare with "
+        "the model fits them as a cohort of their own; better still, give the day on which they first "
+        "bought or a longer history"
+        if own["apart"]
+        else "give the day on which these customers first bought or a longer history; else compare with "
         "--model cohorts, which fits them as a cohort of their own",
     )
 
