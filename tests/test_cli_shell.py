@@ -264,3 +264,26 @@ def test_an_interrupted_fit_leaves_nothing_behind(tmp_path):
         assert child.wait(60) == 130
     assert "interrupted" in (tmp_path / "said.txt").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"orders.csv", "said.txt"}
+
+
+def test_an_interrupt_lost_in_native_code_still_ends_the_call(tmp_path):
+    program = (
+        "import os, signal\n"
+        "from bayesseg.cli.shell import Outcome, Shell, listen, verb\n"
+        "import typer\n"
+        "class Lost:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "@verb\n"
+        "def work(shell: Shell) -> Outcome:\n"
+        "    Lost()\n"
+        "    return Outcome({})\n"
+        "listen()\n"
+        "app = typer.Typer()\n"
+        "app.command()(work)\n"
+        "app()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (130, True) == (done.returncode, "interrupted" in done.stderr)

@@ -115,6 +115,7 @@ def verb(function: Callable[..., Outcome | None]) -> Callable[..., None]:
 def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
     try:
         outcome = work() or Outcome({})
+        heed()
         sys.stdout.flush()
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise

@@ -13,7 +13,7 @@ from bayesseg.cli import scorefile
 from bayesseg.cli.flags import FitFlags
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.progress import progress
-from bayesseg.cli.shell import Shell
+from bayesseg.cli.shell import Shell, heed
 from bayesseg.cli.steps.reading import Loaded, buyers
 from bayesseg.cli.text import gate_table, parameter_table, verdict_lines
 from bayesseg.errors import GateFailed, UsageError
@@ -113,6 +113,7 @@ def fit(
     for words in posterior.manifest["info"].get("segments", {}).get("chosen", {}).get("words", ()):
         shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
+    heed()  # an interrupt that native code swallowed must not end in a run
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     _settle(path, out, shell)
