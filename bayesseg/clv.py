@@ -1,15 +1,19 @@
 """Horizons, discounting and what a customer is worth. L6.
 
-All formulas are per draw; the caller averages afterwards, so that the uncertainty of spend reaches
-value. Margin and the paid share multiply after the model.
+All formulas are of one draw (or arrays of one shape); the caller averages afterwards, so that the
+uncertainty of spend reaches value. Margin and the paid share multiply after the model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
-from bayesseg._types import DAYS_PER_YEAR, Array, Clock
+from bayesseg._compiled import compiled
+from bayesseg._types import DAYS_PER_YEAR, Clock
+
+VALUES = ("clv", "residual_value", "value_at_risk", "win_back_value")
+"""What ``values`` returns, in order."""
 
 
 def clock(
@@ -26,19 +30,15 @@ def clock(
     )
 
 
-def p_churn(alive: Array, silent: Array) -> Array:
+@compiled
+def p_churn(alive: Any, silent: Any) -> Any:
     """P(no purchase within the horizon) = 1 - A + A · P(silent | alive)."""
     return 1.0 - alive * (1.0 - silent)
 
 
-def values(
-    alive: Array,
-    discounted: Array,
-    stayed: Array,
-    residual: Array,
-    per_purchase: Array,
-) -> Mapping[str, Array]:
-    """Value per draw and customer, all of one shape, in currency.
+@compiled
+def values(alive: Any, discounted: Any, stayed: Any, residual: Any, per_purchase: Any) -> Any:
+    """The four ``VALUES`` of a customer in one draw, in currency.
 
     Args:
         alive: A, the probability of not having dropped out.
@@ -52,9 +52,9 @@ def values(
     cancels there and the dead rank first.
     """
     here = per_purchase * alive
-    return {
-        "clv": here * discounted,
-        "residual_value": here * residual,
-        "value_at_risk": here * (stayed - discounted),
-        "win_back_value": per_purchase * (1.0 - alive) * stayed,
-    }
+    return (
+        here * discounted,
+        here * residual,
+        here * (stayed - discounted),
+        per_purchase * (1.0 - alive) * stayed,
+    )

@@ -153,7 +153,7 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
             code="no_purchases",
         )
     return Customers(
-        ids=np.asarray(table["customer_id"], dtype=object),
+        ids=_ids(purchases, table["customer_id"]),
         **{name: table[name].astype(np.int64) for name in _COUNTS},
         first_spend=table["first_spend"],
         repeat_spend=table["repeat_spend"],
@@ -228,7 +228,7 @@ def activity(
         )
         .fetchnumpy()
     )
-    return np.asarray(table["customer_id"], dtype=object), table["days"], table["spend"]
+    return _ids(purchases, table["customer_id"]), table["days"], table["spend"]
 
 
 def purchase_days(
@@ -250,7 +250,7 @@ def purchase_days(
         .fetchnumpy()
     )
     first = np.asarray(table["first"], dtype=bool)
-    ids = np.asarray(table["customer_id"], dtype=object)[first]
+    ids = _ids(purchases, table["customer_id"][first])
     day = table["day"].astype(np.int64) + date(1970, 1, 1).toordinal()
     return ids, np.cumsum(first) - 1, day, table["net"]
 
@@ -266,16 +266,18 @@ def sampled(purchases: Purchases, most: int, seed: int) -> Purchases:
     table = (
         purchases.connection.cursor()
         .sql(
-            "SELECT * FROM bayesseg_source WHERE hash(customer_id || $salt) <= $last",
+            "SELECT * FROM bayesseg_source JOIN bayesseg_ids USING (customer_id) "
+            "WHERE hash(id || $salt) <= $last",
             params={"salt": f"/{seed}", "last": int(most / everybody * (2**64 - 1))},
         )
         .to_arrow_table()
     )
     connection = duckdb.connect()
     connection.register("kept", table)
-    connection.execute("CREATE TABLE bayesseg_source AS SELECT * FROM kept")
+    connection.execute("CREATE TABLE bayesseg_source AS SELECT * EXCLUDE (id) FROM kept")
+    connection.execute("CREATE TABLE bayesseg_ids AS SELECT DISTINCT customer_id, id FROM kept")
     connection.unregister("kept")
-    (ids,) = _fetched(connection.execute("SELECT count(DISTINCT customer_id) FROM bayesseg_source"))
+    (ids,) = _fetched(connection.execute("SELECT count(*) FROM bayesseg_ids"))
     return Purchases(
         connection,
         {
@@ -371,8 +373,20 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
 def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:
     """A cursor with its own table ``bought``: the purchase days known on ``day``."""
     connection = purchases.connection.cursor()
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE bought AS {sql.bought(day)}")
+    orders = purchases.provenance["policies"]["refunds_within"] == "order"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE bought AS {sql.bought(day, orders=orders)}")
     return connection
+
+
+def _ids(purchases: Purchases, customers: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+    """The ids of ``customers``, numbers in ascending order, as text."""
+    table = (
+        purchases.connection.cursor()
+        .execute("SELECT customer_id, id FROM bayesseg_ids ORDER BY customer_id")
+        .fetchnumpy()
+    )
+    place = np.searchsorted(table["customer_id"], customers)
+    return np.asarray(np.asarray(table["id"], dtype=object)[place])
 
 
 def _row(purchases: Purchases, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -286,4 +286,4 @@ def test_an_interrupt_lost_in_native_code_still_ends_the_call(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert (130, True) == (done.returncode, "interrupted" in done.stderr)
+    assert (done.returncode, "interrupted" in done.stderr) == (130, True)

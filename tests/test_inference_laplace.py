@@ -149,8 +149,18 @@ def test_a_proposal_that_misses_is_moved_and_tried_again(cdnow):
 def test_many_rows_are_proposed_fewer_draws(monkeypatch, cdnow):
     monkeypatch.setattr(laplace_module, "MANY", 500)
     draws = sampled(task("bgnbd", cdnow))
-    assert draws.values["r"].shape == (4, 256)
-    assert draws.info["limits"]["pareto_k"] == pytest.approx(1 - 1 / np.log10(1024))
+    assert draws.values["r"].shape == (4, 128)
+    assert draws.info["limits"]["pareto_k"] == pytest.approx(1 - 1 / np.log10(512))
+
+
+def test_where_few_draws_do_not_do_more_are_proposed(monkeypatch, cdnow):
+    monkeypatch.setattr(laplace_module, "MANY", 10)
+    few = {name: values[:200] for name, values in cdnow.items()}
+    draws = sampled(task("mbgnbd", few))
+    assert draws.info["tries"] > 1
+    assert draws.info["proposed"] == 2048
+    assert draws.values["r"].shape == (4, 512)
+    assert shortfall(draws.info) is None
 
 
 def test_progress_is_told_up_to_the_end(cdnow):

@@ -21,6 +21,7 @@ from bayesseg.families._quadrature import (
     COARSE,
     FINE,
     NODES,
+    PANEL,
     PLACES,
     TO_SERIES,
     WIDE,
@@ -135,6 +136,8 @@ def _survive(
                 j += 1
 
 
+_OLD = 4.0
+"""Ages in units of the discount's time from which its decay is too fast for panels one wide."""
 _AGES = 1.0
 """Width in ln(1 + T/α) over which one Chebyshev series in it holds 13 digits of D."""
 
@@ -156,37 +159,56 @@ def _integrate(
 
     F'(t) = k/(α+T) · E_p[(1 + p t/(α+T))^-(k+1)]. The integral is analytic in ln(α+T), so for each x it
     is taken at the Chebyshev points of fixed ranges of age and interpolated: the same bits whoever else
-    is asked about. Nodes and weights depend on the age alone and are shared by all x.
+    is asked about. Nodes and weights depend on the age alone and are shared by all x. Without end the
+    nodes are the same for every age (but the oldest, whose discount leaves little of the integral), so
+    that the mean power is looked up once.
     """
     cut = reach(horizon, discount)
+    endless = cut < horizon
     most = max(COARSE.shape[1], FINE.shape[1])
     series, values = np.empty(NODES), np.empty(NODES)
     for s in range(len(r)):
         ranges = int(math.log1p(T.max() / alpha[s]) / _AGES) + 1
-        at = np.empty((ranges, NODES, most))
-        weight = np.empty((ranges, NODES, most))
+        shared = _shared(math.log1p(cut / alpha[s])) if endless else np.empty((2, 0))
+        power = np.empty(shared.shape[1])
+        by_age = np.empty((ranges, shared.shape[1], NODES))
+        at, weight = np.empty((ranges, NODES, most)), np.empty((ranges, NODES, most))
         used = np.zeros(ranges, np.int64)
         j = 0
         while j < len(order):
             i = order[j]
             group, k = x[i], r[s] + x[i]
             here = int(math.log1p(T[i] / alpha[s]) / _AGES)
-            widest = math.log1p(cut / (alpha[s] * math.exp(here * _AGES)))
+            youngest = alpha[s] if endless else alpha[s] * math.exp(here * _AGES)
+            widest = math.log1p(cut / youngest)
             starts, table, outer = _mean_power(a[s], b1[s], k, group, k + 1.0, widest)
+            panel = 0
+            for q in range(len(power)):
+                panel, power[q] = look_up(starts, table, outer, panel, shared[0, q])
             here = -1
             while j < len(order) and x[order[j]] == group:
                 i = order[j]
                 place = math.log1p(T[i] / alpha[s]) / _AGES
                 if int(place) != here:
                     here = int(place)
-                    if used[here] == 0:
-                        used[here] = _nodes(alpha[s], here, cut, discount, at[here], weight[here])
-                    for n in range(NODES):
-                        total, panel = 0.0, 0
-                        for q in range(used[here]):
-                            panel, G = look_up(starts, table, outer, panel, at[here, n, q])
-                            total += weight[here, n, q] * G
-                        values[n] = total
+                    if endless and discount * alpha[s] * math.exp((here + 1) * _AGES) < _OLD:
+                        if used[here] == 0:
+                            used[here] = _endless(alpha[s], here, discount, shared, by_age[here])
+                        values[:] = 0.0
+                        for q in range(len(power)):
+                            for n in range(NODES):
+                                values[n] += by_age[here, q, n] * power[q]
+                    else:
+                        if used[here] == 0:
+                            used[here] = _nodes(
+                                alpha[s], here, cut, discount, at[here], weight[here]
+                            )
+                        for n in range(NODES):
+                            total, panel = 0.0, 0
+                            for q in range(used[here]):
+                                panel, G = look_up(starts, table, outer, panel, at[here, n, q])
+                                total += weight[here, n, q] * G
+                            values[n] = total
                     for d in range(NODES):
                         total = 0.0
                         for n in range(NODES):
@@ -210,3 +232,27 @@ def _nodes(alpha: float, here: int, cut: float, discount: float, at: Array, weig
             at[n, q] = v
             weight[n, q] = width * rule[1, q] * math.exp(v - discount * scale * math.expm1(v))
     return int(rule.shape[1])
+
+
+@compiled
+def _shared(edge: float) -> Array:
+    """Nodes and weights in v on [0, edge], panels at most 1 wide: F' and its discount vary no faster."""
+    panels = int(edge) + 1
+    each, width = PANEL.shape[1], edge / panels
+    out = np.empty((2, panels * each))
+    for panel in range(panels):
+        for q in range(each):
+            out[0, panel * each + q] = width * (panel + PANEL[0, q])
+            out[1, panel * each + q] = width * PANEL[1, q]
+    return out
+
+
+@compiled
+def _endless(alpha: float, here: int, discount: float, shared: Array, by_age: Array) -> int:
+    """Weights of the shared nodes at the Chebyshev ages of one range."""
+    for q in range(shared.shape[1]):
+        v = shared[0, q]
+        for n in range(NODES):
+            scale = alpha * math.exp((here + PLACES[n]) * _AGES)
+            by_age[q, n] = shared[1, q] * math.exp(v - discount * scale * math.expm1(v))
+    return 1

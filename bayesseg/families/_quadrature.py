@@ -20,6 +20,7 @@ def _gauss_legendre(panels: tuple[float, ...], nodes: int) -> Array:
 
 COARSE = _gauss_legendre((0.0, 1.0), 20)
 FINE = _gauss_legendre((0.0, 0.08, 0.4, 0.75, 1.0), 16)
+PANEL = _gauss_legendre((0.0, 1.0), 16)
 WIDE = 3.0
 """Width in v = ln(1 + t/scale) beyond which the fine rule is taken: twenty times the scale."""
 

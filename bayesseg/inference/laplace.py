@@ -23,8 +23,9 @@ from bayesseg.inference.pooled import pools, propose
 from bayesseg.priors import Scales, logpdf
 from bayesseg.spec import InferenceSpec, PartSpec
 
-DRAWS, FEWER, MANY = 4096, 1024, 100_000
-"""Draws of the proposal, and how many from ``MANY`` rows on, where each costs milliseconds."""
+DRAWS, FEW, MORE, MANY = 4096, 512, 2048, 100_000
+"""Draws of the proposal; from ``MANY`` rows on, where each costs milliseconds, as few as usually do,
+and how many where they did not."""
 K_LIMIT = 0.7
 ESS_LIMIT = 400.0
 _DEGREES = 8
@@ -44,7 +45,8 @@ def laplace(
     """Sample one part by importance; as many draws are kept as were proposed.
 
     Where the weights fail their limits the proposal is moved to the weighted mean and covariance and
-    tried again, twice at most. Whether the last try is good enough is for ``shortfall`` to say.
+    tried again, with more draws where they were few, twice at most. Whether the last try is good enough
+    is for ``shortfall`` to say.
 
     Returns:
         Free parameters (chain, draw), resampled systematically, with ``log_likelihood`` (constants of
@@ -55,15 +57,15 @@ def laplace(
         InputRejected: no parameters give the data a likelihood.
     """
     began = time.perf_counter()
-    count = DRAWS if table.rows < MANY else FEWER
     problem = posed(family, part, table, scales)
     centre = mode(problem)
     spread = root(problem, centre)
     climbed = time.perf_counter() - began
     own = pools(family)
-    limit = min(1.0 - 1.0 / math.log10(count), K_LIMIT)
     here = centre
     for tries in range(1, _ROUNDS + 1):
+        count = DRAWS if table.rows < MANY else FEW if tries == 1 else MORE
+        limit = min(1.0 - 1.0 / math.log10(count), K_LIMIT)
         rng = np.random.default_rng([seed, tries])
         noise, proposed, uniform = _noise(count, len(centre) - len(own), len(own), rng)
         if own:

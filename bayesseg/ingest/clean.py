@@ -40,7 +40,7 @@ class Cleaned:
 def clean(
     connection: duckdb.DuckDBPyConnection, typed: Typed, options: Options, today: date
 ) -> Cleaned:
-    """Turn ``raw`` into ``rows`` (typed, with a reason or NULL) and ``bayesseg_source``.
+    """Turn ``raw`` into ``rows`` (typed, with a reason or NULL), ``bayesseg_source`` and its ids.
 
     Raises:
         InputRejected: too many bad rows, no usable row, or a refund where none is allowed.
@@ -109,7 +109,8 @@ def _type_rows(
         overlap = "raw.o IS NOT NULL AND raw.e IS DISTINCT FROM kept.e"
     connection.execute(
         f"CREATE TABLE rows AS WITH read AS (SELECT raw.record, raw.f, {overlap} AS overlap, "
-        f"read_c.value AS customer_id, read_c.mark AS unusable, {typed.day} AS day, "
+        "CASE WHEN read_c.value IS NOT NULL THEN read_c.code END AS customer_id, "
+        f"read_c.mark AS unusable, {typed.day} AS day, "
         f"{typed.day_missing} AS no_day, {typed.amount} AS fine, "
         f"TRY_CAST({typed.amount} AS {EXACT}) AS amount, {typed.amount_missing} AS no_amount, "
         f"{order} AS order_id FROM raw {typed.joins} {join}) "
@@ -211,11 +212,15 @@ def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[st
 
 
 def _warnings(connection: duckdb.DuckDBPyConnection, used: int) -> list[dict[str, Any]]:
+    connection.execute(
+        "CREATE TABLE seen AS SELECT customer_id, value AS id, n, free, rounded FROM (SELECT "
+        "customer_id, count(*) AS n, count(*) FILTER (amount = 0) AS free, "
+        "count(*) FILTER (rounded) AS rounded FROM rows WHERE reason IS NULL GROUP BY customer_id) "
+        "JOIN read_c ON customer_id = code"
+    )
     row = connection.execute(
-        "SELECT count(*), count(DISTINCT ltrim(lower(nfc_normalize(trim(customer_id))), '0')), "
-        "max(n), sum(free), sum(rounded) FROM (SELECT customer_id, count(*) AS n, "
-        "count(*) FILTER (amount = 0) AS free, count(*) FILTER (rounded) AS rounded "
-        "FROM rows WHERE reason IS NULL GROUP BY customer_id)"
+        "SELECT count(*), count(DISTINCT ltrim(lower(nfc_normalize(trim(id))), '0')), "
+        "max(n), sum(free), sum(rounded) FROM seen"
     ).fetchone()
     assert row is not None
     ids, folded, largest, zero, rounded = map(int, row)
@@ -260,3 +265,4 @@ def _write_source(connection: duckdb.DuckDBPyConnection, options: Options) -> No
         f"CREATE TABLE bayesseg_source AS SELECT customer_id, {day} AS purchase_day, "
         f"day AS recorded_day, order_id, amount FROM rows WHERE reason IS NULL"
     )
+    connection.execute("CREATE TABLE bayesseg_ids AS SELECT customer_id, id FROM seen")

@@ -33,7 +33,8 @@ class Purchases:
 
     Attributes:
         connection: holds ``bayesseg_source(customer_id, purchase_day, recorded_day, order_id,
-            amount)``.
+            amount)``, in which customers are numbered in the order of their ids, and
+            ``bayesseg_ids(customer_id, id)``, which says who is who.
         provenance: source, dialect, columns, policies, rows, days and findings (JSON-able; neither
             ids nor paths).
         quarantine: bad rows: ``record`` (1 is the first after the header), ``reason``, and the
@@ -98,11 +99,11 @@ def _read(source: Source, options: Options, today: date, folder: Path) -> Purcha
     quarantine = _quarantine(connection, columns, options)
     days = connection.execute(
         "SELECT CAST(min(purchase_day) AS VARCHAR), CAST(max(recorded_day) AS VARCHAR), "
-        "count(DISTINCT purchase_day), count(DISTINCT customer_id) FROM bayesseg_source"
+        "count(DISTINCT purchase_day), (SELECT count(*) FROM bayesseg_ids) FROM bayesseg_source"
     ).fetchone()
     assert days is not None
     for (table,) in connection.execute("SHOW TABLES").fetchall():
-        if table not in ("bayesseg_source", "incoming"):
+        if table not in ("bayesseg_source", "bayesseg_ids", "incoming"):
             connection.execute(f"DROP TABLE {identifier(table)}")
     dialect = {**relation.found, **typed.dialect}
     guessed = _encoding_finding(dialect)

@@ -15,6 +15,7 @@ from bayesseg import clv
 from bayesseg._types import Array, Columns, IntArray, Quantity
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
+from bayesseg.scoring import combine
 from bayesseg.scoring.futures import futures, threshold
 from bayesseg.scoring.members import members
 from bayesseg.scoring.plan import Plan
@@ -30,9 +31,8 @@ type Found = tuple[Values, Sums]
 _BLOCK = 128
 """Rows a block at most: a thread's arrays then stay in its cache and in memory it already has."""
 _SHARES = 8
-_PURCHASES = ("p_alive", "silent", "purchases_if_alive", "overdue")
+_PURCHASES = ("silent", "purchases_if_alive")
 _VALUE = ("discounted_purchases", "stayed_purchases", "residual_purchases")
-_TOTALS = ("expected_purchases", "clv", "value_at_risk")
 
 
 def forecasts(plan: Plan, data: Customers, pool: Executor, done: Callable[[int], None]) -> Found:
@@ -100,11 +100,6 @@ def _of_purchase(plan: Plan) -> Mapping[str, Quantity]:
     return FAMILIES[plan.posterior.spec.parts["purchase"].family].quantities
 
 
-def _quantities(plan: Plan) -> Mapping[str, Quantity]:
-    names = (*_PURCHASES, *(_VALUE if plan.spend else ()))
-    return {name: _of_purchase(plan)[name] for name in names}
-
-
 def _ages(plan: Plan, rows: Rows, stretch: slice, pool: Executor) -> _Ages:
     """The draws are divided among the cores: what one draw has in common is set up once."""
     columns = rows.take(stretch)
@@ -116,9 +111,8 @@ def _ages(plan: Plan, rows: Rows, stretch: slice, pool: Executor) -> _Ages:
         for share in np.array_split(plan.index, _SHARES)
     ]
     tasks = {
-        name: [pool.submit(quantity.fn, share, ages, plan.clock) for share in shares]
-        for name, quantity in _quantities(plan).items()
-        if set(quantity.depends) <= set(AGE)
+        name: [pool.submit(_of_purchase(plan)[name].fn, one, ages, plan.clock) for one in shares]
+        for name in (*_PURCHASES, *(_VALUE if plan.spend else ()))
     }
     values = {
         name: np.concatenate([t.result().T for t in task], axis=1) for name, task in tasks.items()
@@ -146,24 +140,29 @@ def _block(
     columns, weight = rows.take(at), rows.weight[at].astype(np.float64)
     starts, history = runs(columns, HISTORY)
     age = ages.place[at.start - ages.start :][starts]
-    known = _known(plan, columns, starts, ages, age)
-    churn = clv.p_churn(known["p_alive"], known["silent"])
-    bought = known["p_alive"] * known["purchases_if_alive"]
+    alive, overdue = _known(plan, columns, starts)
+    churn, bought, means = combine.purchases(
+        alive, ages.values["silent"], ages.values["purchases_if_alive"], age
+    )
     values: Values = {
-        "p_alive": _mean(known["p_alive"]),
-        **_summary("p_churn", churn, point=bool(plan.points)),
-        **_summary("expected_purchases", bought, point=bool(plan.points)),
+        "p_alive": means[0],
+        "p_churn": means[1],
+        **_ends("p_churn", churn, point=bool(plan.points)),
+        "expected_purchases": means[2],
+        **_ends("expected_purchases", bought, point=bool(plan.points)),
         "typical_gap_days": ages.gap[age] * plan.posterior.spec.unit_days,
-        "overdue": _mean(known["overdue"]),
+        "overdue": overdue,
     }
     values = {name: found[history] for name, found in values.items()}
-    per_draw = {"p_churn": churn[history], "expected_purchases": bought[history]}
+    per_draw: dict[str, Array] = {}
     exists = np.ones(len(weight), dtype=bool)
     if plan.spend:
-        per_row = {name: known[name][history] for name in ("p_alive", *_VALUE)}
-        money, exists = _money(plan, columns, per_row, values)
+        money, exists = _money(plan, columns, alive, history, ages, age, values)
         per_draw |= money
-    sums = {name: _total(per_draw[name], weight) for name in _TOTALS if name in per_draw}
+    sums = {name: _total(found, weight) for name, found in per_draw.items()}
+    sums["expected_purchases"] = _total(bought, np.bincount(history, weights=weight))
+    if plan.settings.predictive or plan.segments:
+        per_draw |= {"p_churn": churn[history], "expected_purchases": bought[history]}
     if plan.settings.predictive:
         sums |= _realised(plan, columns, weight, top, per_draw, exists, values)
     found: Values = {}
@@ -174,22 +173,24 @@ def _block(
     return _Piece(at, values, found, sums)
 
 
-def _known(
-    plan: Plan, columns: Columns, starts: IntArray, ages: _Ages, age: IntArray
-) -> dict[str, Array]:
-    """Every quantity of the distinct histories of a block, (n, S)."""
+def _known(plan: Plan, columns: Columns, starts: IntArray) -> tuple[Array, Array]:
+    """P(alive) of the distinct histories of a block, (H, S), and ``overdue`` averaged, (H,)."""
     theta = plan.purchase[int(columns["purchase"][0])]
     distinct = {name: columns[name][starts] for name in HISTORY}
-    return {
-        name: ages.values[name][age]
-        if name in ages.values
-        else np.ascontiguousarray(quantity.fn(theta, distinct, plan.clock).T)
-        for name, quantity in _quantities(plan).items()
-    }
+    alive, overdue = (
+        _of_purchase(plan)[name].fn(theta, distinct, plan.clock) for name in ("p_alive", "overdue")
+    )
+    return np.ascontiguousarray(alive.T), overdue.mean(axis=0)
 
 
 def _money(
-    plan: Plan, columns: Columns, known: Mapping[str, Array], values: Values
+    plan: Plan,
+    columns: Columns,
+    alive: Array,
+    history: IntArray,
+    ages: _Ages,
+    age: IntArray,
+    values: Values,
 ) -> tuple[dict[str, Array], BoolArray]:
     """The columns of spend and value; value per draw, 0 where it does not exist; where it exists, (n,).
 
@@ -201,20 +202,20 @@ def _money(
     distinct = {name: columns[name][starts] for name in MONEY}
     quantity = FAMILIES[plan.posterior.spec.parts["spend"].family].quantities["expected_spend"]
     spend = np.ascontiguousarray(quantity.fn(theta, distinct, plan.clock).T)
-    spent = _summary("expected_spend", spend, point="spend" in plan.points)
+    spent = {
+        "expected_spend": _mean(spend),
+        **_ends("expected_spend", spend, point="spend" in plan.points),
+    }
     values |= {name: found[money] for name, found in spent.items()}
-    worth = clv.values(
-        known["p_alive"],
-        known["discounted_purchases"],
-        known["stayed_purchases"],
-        known["residual_purchases"],
-        spend[money] * plan.factor,
+    discounted, stayed, residual = (ages.values[name] for name in _VALUE)
+    worth, risk, means = combine.values(
+        alive, history, discounted, stayed, residual, age, spend, money, plan.factor
     )
-    values |= {name: _mean(found) for name, found in worth.items()}
-    values |= _ends("clv_mean", worth["clv"], point=bool(plan.points))
     exists = np.isfinite(values["expected_spend"])
-    kept = ("clv", "value_at_risk")
-    return {name: np.where(exists[:, None], worth[name], 0.0) for name in kept}, exists
+    values |= dict(zip(clv.VALUES, means, strict=True))
+    interval = _ends("clv_mean", worth, point=bool(plan.points))
+    values |= {end: np.where(exists, found, np.nan) for end, found in interval.items()}
+    return {"clv": worth, "value_at_risk": risk}, exists
 
 
 def _realised(
@@ -248,10 +249,6 @@ def _realised(
 
 PREDICTED = {"expected_purchases": "purchases_pred", "clv": "clv_pred"}
 """Columns of the interval of what is realised, by the expectation they belong to."""
-
-
-def _summary(name: str, per_draw: Array, *, point: bool) -> Values:
-    return {name: _mean(per_draw), **_ends(name, per_draw, point=point)}
 
 
 def _mean(per_draw: npt.NDArray[Any]) -> Array:

@@ -1,15 +1,12 @@
 -- Purchase rows to one row a customer. A purchase is a day on which a customer's lines net to more
 -- than nothing, or to nothing without any refund. The first day of year 1 stands for the last
 -- day observed.
-WITH ordered AS (
-  SELECT customer_id, purchase_day, order_id, SUM(amount) AS net, MIN(amount) AS lowest,
-         MAX(amount) AS highest, COUNT(*) AS row_count
+WITH daily AS (
+  SELECT customer_id, purchase_day, SUM(amount) AS net, MIN(amount) AS lowest, COUNT(*) AS row_count,
+         COUNT(DISTINCT CASE WHEN amount >= 0 THEN order_id END) + -- where orders have ids
+         MAX(CASE WHEN amount >= 0 AND order_id IS NULL THEN 1 ELSE 0 END) AS orders
   FROM bayesseg_source WHERE recorded_day <= DATE '0001-01-01'
-  GROUP BY customer_id, purchase_day, order_id
-), daily AS (
-  SELECT customer_id, purchase_day, SUM(net) AS net, MIN(lowest) AS lowest,
-         SUM(row_count) AS row_count, SUM(CASE WHEN highest >= 0 THEN 1 ELSE 0 END) AS orders
-  FROM ordered GROUP BY customer_id, purchase_day
+  GROUP BY customer_id, purchase_day
 ), held AS (
   SELECT customer_id, purchase_day, net, row_count, orders
   FROM daily WHERE net > 0 OR (net = 0 AND lowest >= 0)
