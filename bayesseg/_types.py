@@ -89,6 +89,20 @@ class Table:
     groups: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Memberships:
+    """Where rows belong under S draws of K segments.
+
+    Attributes:
+        shares: (N, S, K) probability of each segment; the last axis sums to one.
+        beyond: (N,) how much of the mixture lies farther out than the row; NaN where no measurement
+            is seen.
+    """
+
+    shares: Array
+    beyond: Array
+
+
 def _same(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return values
 
@@ -114,8 +128,8 @@ class Family:
             reading ``logp``.
         quantities: what can be said of a customer, by name.
         latents: Numba-backed draws of a customer's own rates; see the purchase and spend families.
-        memberships: (parameters with a leading draw axis, feature matrix (N, D)) -> (N, S, K), the
-            probability of each segment; rows do not influence each other by a single bit.
+        memberships: (parameters with a leading draw axis, feature matrix (N, D)) -> ``Memberships``;
+            rows do not influence each other by a single bit.
         gibbs: the Gibbs plan of a mixture family.
         references: papers, equations.
     """
@@ -134,7 +148,7 @@ class Family:
     simulate: Callable[..., Any] | None = None
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     latents: Callable[..., Any] | None = None
-    memberships: Callable[[Mapping[str, Array], Array], Array] | None = None
+    memberships: Callable[[Mapping[str, Array], Array], Memberships] | None = None
     gibbs: Any = None
     references: tuple[str, ...] = ()
 

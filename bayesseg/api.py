@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesseg import customers as _customers
 from bayesseg import fitting as _fit
+from bayesseg import naming, segment_map
 from bayesseg import scoring as _score
 from bayesseg._types import Check
 from bayesseg.customers import Attributes, Customers, read_attributes
@@ -80,14 +81,22 @@ def summarise(
 
 
 def fit(
-    data: Customers | Attributes, model: str | Path | ModelSpec = "retail", *, seed: int
+    data: Customers | Attributes,
+    model: str | Path | ModelSpec = "retail",
+    *,
+    seed: int,
+    previous: Posterior | None = None,
+    names: str | Path | None = None,
 ) -> Posterior:
     """Fit a model: a shipped name, a TOML file or a ``ModelSpec``. A value comes back.
 
-    No backtest is made here, so ``forecast`` is ``"not-assessed"``; ``bayesseg fit`` makes two.
+    Segments that continue those of ``previous`` keep their ids, names and map; ``names`` is the file of
+    a map in place of the stored one. No backtest is made here, so ``forecast`` is ``"not-assessed"``;
+    ``bayesseg fit`` makes two.
     """
     spec = model if isinstance(model, ModelSpec) else load_spec(model)
-    return _fit.fit(data, spec, seed=seed)
+    own = None if names is None else segment_map.read(Path(names))
+    return _fit.fit(data, spec, seed=seed, previous=previous, names=own)
 
 
 def score(
@@ -98,9 +107,15 @@ def score(
     value_horizon: str | int = 365,
     margin: float = 1.0,
     annual_discount: float = 0.10,
+    names: str | Path | None = None,
     **settings: Any,
 ) -> pd.DataFrame:
-    """One row a customer. ``attrs["bayesseg"]`` holds units, settings, totals and segments."""
+    """One row a customer. ``attrs["bayesseg"]`` holds units, settings, totals and segments.
+
+    ``names`` is the file of a map of segments in place of the one stored in the run.
+    """
+    if names is not None:
+        posterior = naming.mapped(posterior, segment_map.read(Path(names)))
     chosen = Settings(
         horizon_days=days(horizon),
         value_horizon_days=days(value_horizon),

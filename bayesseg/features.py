@@ -27,6 +27,9 @@ _SKEWED = 1.0
 _COLLINEAR = 0.9999
 _NORMAL_IQR = 1.3489795003921634  # interquartile range of the standard normal
 _MOST_LEVELS = 50
+_FEWEST_ROWS = 11
+OTHER = "(other)"
+"""The level that gathers what fewer rows than ``_FEWEST_ROWS`` say: a run holds no one's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,15 @@ class Feature:
 class FeatureState:
     """Everything learned about the features: numbers first, then binary, categories, counts.
 
-    ``descriptors`` are numeric columns that are profiled and stay out of the matrix. ``notes`` says
-    what was left out or decided, and why, in words for people.
+    ``descriptors`` are numeric columns that are profiled and stay out of the matrix, ``texts`` those
+    of text; the last of their levels may be ``OTHER``, all that were rare at the fit or came later.
+    ``notes`` says what was left out or decided, and why, in words for people.
     """
 
     features: tuple[Feature, ...]
     notes: tuple[str, ...] = field(default=())
     descriptors: tuple[str, ...] = field(default=())
+    texts: tuple[Feature, ...] = field(default=())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,10 +100,14 @@ def from_json(text: str) -> FeatureState:
     """The inverse of ``to_json``."""
     try:
         raw = json.loads(text)
-        features = tuple(
-            Feature(**item | {"levels": tuple(item.get("levels", ()))}) for item in raw["features"]
+        features, texts = (
+            tuple(
+                Feature(**item | {"levels": tuple(item.get("levels", ()))})
+                for item in raw.get(key, ())
+            )
+            for key in ("features", "texts")
         )
-        return FeatureState(features, tuple(raw["notes"]), tuple(raw["descriptors"]))
+        return FeatureState(features, tuple(raw["notes"]), tuple(raw["descriptors"]), texts)
     except (ValueError, TypeError, KeyError) as error:
         raise ArtefactBad(f"the stored features cannot be read: {error}") from error
 
@@ -129,6 +138,16 @@ def rfm(customers: Customers) -> dict[str, Array]:
     }
 
 
+def _attributes(data: Customers | Attributes) -> dict[str, npt.NDArray[Any]]:
+    table = data if isinstance(data, Attributes) else data.attributes
+    return dict(table.columns) if table else {}
+
+
+def columns_of(data: Customers | Attributes) -> dict[str, npt.NDArray[Any]]:
+    """Every column there is: behaviour, where there are purchases, and the attributes; (N,) each."""
+    return (rfm(data) if isinstance(data, Customers) else {}) | _attributes(data)
+
+
 def raw_columns(
     data: Customers | Attributes, specs: Sequence[FeatureSpec]
 ) -> dict[str, npt.NDArray[Any]]:
@@ -140,11 +159,8 @@ def raw_columns(
     Raises:
         InputRejected: a named column is missing.
     """
-    if isinstance(data, Attributes):
-        own, attributes = {}, dict(data.columns)
-    else:
-        own, attributes = rfm(data), dict(data.attributes.columns) if data.attributes else {}
-    columns = own | attributes
+    attributes = _attributes(data)
+    columns = columns_of(data)
     chosen = {}
     for spec in specs:
         if spec.column == "*":
@@ -321,17 +337,40 @@ def _descriptors(
     columns: Mapping[str, npt.NDArray[Any]],
     base: Sequence[str],
     notes: list[str],
-) -> tuple[str, ...]:
-    """Numeric columns to profile only; a wildcard takes what is not a base feature."""
-    found: list[str] = []
-    for spec in (spec for spec in specs if spec.role == "descriptor"):
-        wanted = columns if spec.column == "*" else (spec.column,)
-        for name in (name for name in wanted if name not in (*base, *found)):
-            if _column(columns, name).dtype == object:
-                notes.append(f"does not profile {name}: it is text")
-            else:
-                found.append(name)
-    return tuple(found)
+) -> tuple[tuple[str, ...], tuple[Feature, ...]]:
+    """Columns to profile only, numbers and texts; a wildcard takes what is not a base feature.
+
+    Text that a wildcard of base features comes upon is profiled too: it cannot be one.
+    """
+    coded = {spec.column for spec in specs if spec.type == "category"}
+    wanted = [spec.column for spec in specs if spec.role == "descriptor" and spec.column != "*"]
+    for spec in (spec for spec in specs if spec.column == "*"):
+        text_only = spec.role == "base"
+        wanted += [n for n, v in columns.items() if v.dtype == object or not text_only]
+    numbers: list[str] = []
+    texts: list[Feature] = []
+    for name in dict.fromkeys(name for name in wanted if name not in base):
+        values = _column(columns, name)
+        if values.dtype != object and name not in coded:
+            numbers.append(name)
+        elif levels := _common(values):
+            texts.append(Feature(name, "category", "identity", 0.0, 1.0, levels=levels))
+        else:
+            notes.append(
+                f"does not profile {name}: it takes two levels, and 1 to {_MOST_LEVELS} of them that "
+                f"{_FEWEST_ROWS} rows or more have"
+            )
+    return tuple(numbers), tuple(texts)
+
+
+def _common(values: npt.NDArray[Any]) -> tuple[str, ...]:
+    """The levels that enough rows say, sorted, then ``OTHER``; none where there are too few or many."""
+    import pandas as pd
+
+    counts = pd.Series(_texts(values), dtype=object).value_counts()
+    kept = sorted(str(level) for level in counts.index[counts >= _FEWEST_ROWS])
+    levels = (*(level for level in kept if level != OTHER), OTHER)
+    return levels if kept and len(counts) >= 2 and len(kept) <= _MOST_LEVELS else ()
 
 
 def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]]) -> FeatureState:
@@ -367,8 +406,8 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
         )
     found["number"] = _without_twins(found["number"], columns, notes if wild else None)
     base = tuple(feature for features in found.values() for feature in features)
-    descriptors = _descriptors(specs, columns, [feature.column for feature in base], notes)
-    return FeatureState(base, tuple(notes), descriptors)
+    numbers, texts = _descriptors(specs, columns, [feature.column for feature in base], notes)
+    return FeatureState(base, tuple(notes), numbers, texts)
 
 
 def _learn_binary(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
@@ -493,13 +532,15 @@ def _standardised(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> 
     return np.asarray((function(seen, feature.power) - feature.centre) / feature.scale)
 
 
-def _coded(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
-    """Place of each row's level; NaN where it is missing or was never seen."""
+def coded(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Array:
+    """Place of each row's level; NaN where it is missing or, without ``OTHER``, was never seen."""
     import pandas as pd
 
     codes, distinct = pd.factorize(_column(columns, feature.column))
-    place = {level: float(i) for i, level in enumerate(feature.levels)}
-    known = [place.get(text, np.nan) for text in _texts(np.asarray(distinct))]
+    place: dict[str | None, float] = {level: float(i) for i, level in enumerate(feature.levels)}
+    unseen = place.get(OTHER, np.nan)
+    texts = _texts(np.asarray(distinct))
+    known = [np.nan if text is None else place.get(text, unseen) for text in texts]
     return np.array([*known, np.nan])[codes]
 
 
@@ -524,7 +565,7 @@ def _exposure(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> Arra
 COLUMNS: Mapping[str, Callable[[Feature, Mapping[str, npt.NDArray[Any]]], Array]] = {
     "number": _standardised,
     "binary": _standardised,
-    "category": _coded,
+    "category": coded,
     "count": _counts,
 }
 """How a feature of each type becomes a column of the matrix."""

@@ -19,7 +19,7 @@ from bayesseg import baseline, gates, naming, population
 from bayesseg._types import Check, Columns, Draws, OnProgress, Progress, Table
 from bayesseg.aggregates import SMALLEST, training_aggregates
 from bayesseg.customers import Attributes, Customers
-from bayesseg.errors import InputRejected
+from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.features import FeatureState, apply, learn, raw_columns
 from bayesseg.inference.gibbs import gibbs
@@ -27,6 +27,8 @@ from bayesseg.inference.parallel import Task, running
 from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity, now
 from bayesseg.priors import scales_of
 from bayesseg.readiness import require_ready
+from bayesseg.segment_map import SegmentMap
+from bayesseg.segmentation import lineage
 from bayesseg.segmentation.choose import automatic
 from bayesseg.segmentation.refits import with_options
 from bayesseg.segmentation.run import layout_of
@@ -40,6 +42,8 @@ def fit(
     spec: ModelSpec,
     *,
     seed: int,
+    previous: Posterior | None = None,
+    names: SegmentMap | None = None,
     backtests: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     on_progress: OnProgress | None = None,
     processes: bool = False,
@@ -47,15 +51,19 @@ def fit(
     """Fit every part of ``spec``, judge it and describe the data it was fitted on.
 
     A fit whose gates fail is returned all the same, with ``manifest["verdict"] == "failed"``.
+    Segments that continue those of ``previous`` keep their ids, names and map; ``names`` is a map in
+    place of the stored one. What became of each stands in ``manifest["segments"]``.
     ``backtests`` is called for past forecasts beside what came (see ``backtest``), which become the
     forecast verdict. ``processes`` compiles and samples the parts side by side; the draws are the
     same bits either way.
 
     Raises:
         InputRejected: the data cannot identify the model.
+        UsageError: ``names`` or ``previous`` do not fit the data or the model.
     """
     seconds: dict[str, float] = {}
     _accept(data, spec)
+    _accept_names(data, spec, names, previous)
     columns = data.columns(spec.unit_days) if isinstance(data, Customers) else {}
     scales = scales_of(columns) if "purchase" in spec.parts else {}
     groups, tables = _tables(data, spec)
@@ -91,23 +99,28 @@ def fit(
     parts = {part: _laid_out(parts[part]) for part in spec.parts}
     if on_progress:
         on_progress(Progress("judge", 0, 1))
+    segments = (
+        None
+        if state is None
+        else lineage.named(data, parts["segments"], matrix, own=names, previous=previous, seed=seed)
+    )
     facts = {
         "scales": scales,
         "spearman": _spearman(columns),
         "backtests": tests,
         "customers": len(data),
         "early": population.early(data) if isinstance(data, Customers) else None,
+        "locked": ((segments or {}).get("previous") or {}).get("locked", []),
     }
     with _timed(seconds, "gates"):
         checks = gates.gates(spec, parts, facts, groups)
     with _timed(seconds, "aggregates"):
-        summary = training_aggregates(data, spec, parts, scales, seed, groups)
+        summary = training_aggregates(data, spec, parts, scales, seed, groups, state)
     summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
     manifest = _manifest(data, spec, parts, checks, facts, seed)
     manifest["population"] = groups
     manifest["fingerprint"] = _fingerprint(tables, matrix)
-    named = naming.named(data, parts["segments"], matrix) if state is not None else None
-    manifest["segments"] = named
+    manifest["segments"] = segments
     manifest["seconds"] = {name: round(spent, 2) for name, spent in seconds.items()}
     posterior = Posterior(spec, state, parts, _json_able(manifest), _json_able(summary))
     manifest["model_id"] = identity(posterior)
@@ -125,6 +138,24 @@ def _accept(data: Customers | Attributes, spec: ModelSpec) -> None:
             fix="give a purchase log, or use --model segments",
         )
     require_ready(data, spec.parts)
+
+
+def _accept_names(
+    data: Customers | Attributes,
+    spec: ModelSpec,
+    names: SegmentMap | None,
+    previous: Posterior | None,
+) -> None:
+    if names is None and previous is None:
+        return
+    if "segments" not in spec.parts:
+        raise UsageError(
+            f"model {spec.name!r} has no segments to name or to go on with",
+            fix="leave --names and --previous out, or fit a model with a [segments] part",
+        )
+    count = spec.parts["segments"].options["components"]
+    ids = naming.ids_of(count) if isinstance(count, int) else None
+    lineage.accept(data, ids, names, previous)
 
 
 def _tables(

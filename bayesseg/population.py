@@ -14,16 +14,17 @@ family with more parameters (``likelihood``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bayesseg._types import Array, Family, IntArray, Param, Table
-from bayesseg.customers import Customers
+from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected
 from bayesseg.families import FAMILIES
 from bayesseg.priors import Prior
@@ -57,8 +58,7 @@ def learn(part: PartSpec, data: Customers) -> State:
         return None
     state: dict[str, Any] = {"covariates": [], "cohorts": [], "early": None}
     if part.covariates is not None:
-        columns = dict.fromkeys((*part.covariates.rate, *part.covariates.dropout))
-        state["covariates"] = [_cells(name, _attribute(name, data)) for name in columns]
+        state["covariates"] = [_cells(name, _attribute(name, data)) for name in covariates(part)]
     if part.cohorts is not None:
         state["early"] = _early_until(part.cohorts, data)
         labels = np.unique(_labels(part.cohorts, state["early"], data)).tolist()
@@ -95,6 +95,41 @@ def groups(part: PartSpec, state: State, data: Customers) -> IntArray:
     return found
 
 
+def covariates(*parts: PartSpec) -> tuple[str, ...]:
+    """The attributes that ``parts`` read, each once."""
+    own = [part.covariates for part in parts if part.covariates is not None]
+    return tuple(dict.fromkeys(name for one in own for name in (*one.rate, *one.dropout)))
+
+
+def require(names: Iterable[str], attributes: Attributes | None) -> None:
+    """Refuse attributes that lack one of ``names``.
+
+    Raises:
+        InputRejected: one is not there.
+    """
+    for name in names:
+        _column(name, attributes)
+
+
+def cells(state: State, data: Customers) -> Iterator[tuple[str, list[str], IntArray]]:
+    """Each covariate, the names of its cells and the cell of each customer, (N,)."""
+    for one in (state or {"covariates": ()})["covariates"]:
+        place = _placed(one, _attribute(one["column"], data))
+        yield one["column"], _names(one), place
+
+
+def _names(one: Mapping[str, Any]) -> list[str]:
+    if one["kind"] == "text":
+        return list(one["levels"])
+    edges = [f"{edge:.4g}" for edge in one["edges"]]
+    return [
+        f"to {edges[0]}",
+        *(f"{a} to {b}" for a, b in pairwise(edges)),
+        f"from {edges[-1]}",
+        "not known",
+    ]
+
+
 def parameters(
     part: PartSpec, state: State, values: Mapping[str, Array]
 ) -> tuple[Mapping[str, Array], ...]:
@@ -118,6 +153,31 @@ def parameters(
         {name: np.ascontiguousarray(each[..., g]) for name, each in theta.items()}
         for g in range(count)
     )
+
+
+def multipliers(
+    part: PartSpec, state: State, values: Mapping[str, Array]
+) -> dict[str, tuple[str, Array]]:
+    """What each effect, and each cohort, multiplies a parameter by (its odds, where it is a share).
+
+    Returns:
+        By name, such as ``× rate [cohort 2025Q1]``: how it follows from free values, and the factor in
+        the shape of ``values``. Of a number it is the factor of one standard deviation.
+    """
+    if state is None:
+        return {}
+    base = FAMILIES[part.family]
+    extra = linked(part, state)[0].params[len(base.params) :]
+    spreads = {param.scaled_by for param in extra}
+    found = {}
+    for effect in (param for param in extra if param.name not in spreads):
+        own, _, label = effect.name.partition("[")
+        moved = next(param for param in base.params if own in (param.role, param.name))
+        names = [name for name in (effect.scaled_by, effect.name) if name]
+        factor = np.exp(np.prod([values[name] for name in names], axis=0))
+        odds = "odds of " if moved.support == "unit" else ""
+        found[f"× {odds}{moved.name} [{label}"] = f"exp({' · '.join(names)})", factor
+    return found
 
 
 def likelihood(
@@ -191,8 +251,7 @@ def linked(part: PartSpec, state: State, *, everything: bool = False) -> tuple[F
     sizes = [len(one["cells"]) for one in state["covariates"]]
     sizes += [len(_cohorts_of(state))] if part.cohorts is not None else []
     which = np.arange(np.prod(sizes, dtype=int)) if everything else np.array(state["present"])
-    index = np.unravel_index(which, sizes)
-    terms, priors = _terms(part, state, base, index)
+    terms, priors = _terms(part, state, base, np.unravel_index(which, sizes))
     priors = {**part.priors, **priors}
     extra = [name for name in priors if name not in part.priors]
     scaled = {term.names[1]: term.names[0] for term in terms if len(term.names) == 2}
@@ -291,7 +350,11 @@ def _kernel(base: Family) -> Any:
 
 
 def _attribute(name: str, data: Customers) -> npt.NDArray[Any]:
-    columns = {} if data.attributes is None else data.attributes.columns
+    return _column(name, data.attributes)
+
+
+def _column(name: str, attributes: Attributes | None) -> npt.NDArray[Any]:
+    columns = {} if attributes is None else attributes.columns
     if name not in columns:
         raise InputRejected(
             f"the model's covariate {name!r} is not among the attributes of the customers",

@@ -29,6 +29,7 @@ from bayesseg._types import Draws
 from bayesseg.errors import ArtefactBad, BayessegError, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.features import FeatureState, from_json, to_json
+from bayesseg.segment_map import shown
 from bayesseg.spec import ModelSpec, parse_spec
 
 SCHEMA_VERSION = 1
@@ -192,6 +193,8 @@ def load(path: str | Path) -> Posterior:
         spec = parse_spec((path / "spec.toml").read_text(encoding="utf-8"), source="spec.toml")
         state = (path / "features.json").read_text(encoding="utf-8")
         features = None if state == "null\n" else from_json(state)
+        if manifest["segments"] is not None:
+            shown(manifest["segments"])  # names, texts and map hold together
         summary = json.loads((path / "summary.json").read_bytes())
         parts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         with np.load(path / "posterior.npz", allow_pickle=False) as archive:
@@ -200,7 +203,7 @@ def load(path: str | Path) -> Posterior:
                 stat = name.startswith(f"{_STATS}.")
                 own = parts.setdefault(part, ({}, {}))[stat]
                 own[name.removeprefix(f"{_STATS}.")] = archive[key]
-    except (OSError, ValueError, KeyError, TypeError, BayessegError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BayessegError) as error:
         raise _bad(path, f"cannot be read ({error})") from error
     if set(parts) != set(spec.parts):
         raise _bad(path, "does not hold draws of the parts its model names")

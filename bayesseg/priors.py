@@ -79,6 +79,8 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         Distribution("Exponential", ("scale",), "positive", _exponential),
         Distribution("Dirichlet", ("concentration",), "simplex"),
         Distribution("InverseWishart", ("extra_df", "scale"), "covariance"),
+        Distribution("BetaNegativeBinomial", ("size", "alpha", "beta"), "count"),
+        Distribution("F", ("numerator", "denominator"), "positive"),
     )
 }
 

@@ -6,15 +6,15 @@ and the key. Nothing in a model file is ever imported or called.
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from bayesseg._toml import Reader, nearest
 from bayesseg._types import PARTS, TIME_UNITS
 from bayesseg.errors import UsageError
 from bayesseg.priors import DISTRIBUTIONS, Prior
@@ -58,16 +58,20 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
         "category": (("Dirichlet",), ""),
         "rate": (("Exponential",), ""),
         "size": (_POSITIVE, ""),
+        "number": (("BetaNegativeBinomial",), ""),
+        "alpha": (("F",), ""),
     },
 }
 """Each family's parameters: the distributions a prior may be and the unit it must carry."""
 _PRIORS_OF_TYPE = {"binary": ("binary",), "category": ("category",), "count": ("rate", "size")}
 """Priors that are wanted where a feature has this type."""
+_PRIORS_OF_NUMBER = ("number", "alpha")
+"""Priors that are wanted where the number of components is drawn."""
 OPTIONS_OF: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "purchase": {},
     "spend": {},
     "segments": {
-        "components": None,  # a whole number, or "auto"
+        "components": None,  # a whole number, "auto" (chosen before the fit) or "mfm" (drawn in it)
         "covariance": ("full", "tied", "diag", "spherical"),
         "tails": ("normal", "t"),
         "missing": ("model", "reject"),
@@ -194,7 +198,7 @@ def load_spec(model: str | Path) -> ModelSpec:
         if not path.is_file():
             raise UsageError(
                 f"there is no model named {text_name!r}",
-                fix=f"{_nearest(text_name, model_names())}models: {', '.join(model_names())}; "
+                fix=f"{nearest(text_name, model_names())}models: {', '.join(model_names())}; "
                 "or give the path of a .toml file",
             )
     try:
@@ -223,7 +227,7 @@ def variant(spec: ModelSpec, family: str) -> ModelSpec:
     if family not in shipped:
         raise UsageError(
             f"no shipped model has the purchase family {family!r}",
-            fix=f"{_nearest(family, shipped)}families: {', '.join(sorted(shipped))}",
+            fix=f"{nearest(family, shipped)}families: {', '.join(sorted(shipped))}",
         )
     other = shipped[family]
     changed = replace(own, family=family, priors=other.priors, options=other.options)
@@ -236,7 +240,7 @@ def parse_spec(text: str, *, source: str = "model") -> ModelSpec:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source} is not valid TOML: {error}") from error
-    reader = _Reader(source)
+    reader = Reader(source)
     known = ("schema", "name", "description", "references", "time_unit", "inference", "features")
     reader.keys(raw, "", (*known, *PARTS))
     if reader.get(raw, "", "schema", int) != SCHEMA:
@@ -283,7 +287,7 @@ def with_engine(spec: ModelSpec, engine: str) -> ModelSpec:
     if engine not in _ENGINES:
         raise UsageError(
             f"there is no engine named {engine!r}",
-            fix=f"{_nearest(engine, _ENGINES)}engines: {', '.join(_ENGINES)}",
+            fix=f"{nearest(engine, _ENGINES)}engines: {', '.join(_ENGINES)}",
         )
     own = {
         n: replace(p, engine=engine) for n, p in spec.parts.items() if n in ("purchase", "spend")
@@ -296,21 +300,22 @@ def with_engine(spec: ModelSpec, engine: str) -> ModelSpec:
     return replace(spec, parts={**spec.parts, **own})
 
 
-def _part(reader: _Reader, raw: Any, part: str) -> PartSpec:
+def _part(reader: Reader, raw: Any, part: str) -> PartSpec:
     if not isinstance(raw, dict):
         raise reader.error(part, "must be a table")
     links: tuple[str, ...] = ("covariates", "cohorts") if part == "purchase" else ()
-    links += ("df",) if part == "segments" else ()
+    links += ("df", "most") if part == "segments" else ()
     reader.keys(raw, part, ("family", "engine", "priors", *OPTIONS_OF[part], *links))
     family = reader.choice(raw, part, "family", FAMILIES_OF[part])
     own = _table(reader, raw, "priors", part)
     known = PRIORS_OF[family]
     reader.keys(own, f"{part}.priors", known)
+    optional = {name for of in _PRIORS_OF_TYPE.values() for name in of} | set(_PRIORS_OF_NUMBER)
     for name in known:
-        if name not in own and not any(name in of for of in _PRIORS_OF_TYPE.values()):
+        if name not in own and name not in optional:
             raise reader.error(f"{part}.priors.{name}", "is missing", "no prior has a default")
     options: dict[str, Any] = {
-        name: reader.count_or_auto(raw, part, name)
+        name: reader.count_or(raw, part, name, ("auto", "mfm"))
         if choices is None
         else reader.choice(raw, part, name, choices)
         for name, choices in OPTIONS_OF[part].items()
@@ -322,14 +327,14 @@ def _part(reader: _Reader, raw: Any, part: str) -> PartSpec:
             name: _prior(reader, item, f"{part}.priors.{name}", *known[name])
             for name, item in own.items()
         },
-        options=options | _tails(reader, raw, options),
+        options=options | _tails(reader, raw, options) | _number(reader, raw, own, options),
         covariates=_covariates(reader, raw) if "covariates" in raw else None,
         cohorts=_cohorts(reader, raw) if "cohorts" in raw else None,
     )
 
 
 def _tails(
-    reader: _Reader, raw: Mapping[str, Any], options: Mapping[str, Any]
+    reader: Reader, raw: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, float | str]:
     """Degrees of freedom of Student-t segments: a number, or "learn"."""
     if options.get("tails") != "t":
@@ -342,7 +347,24 @@ def _tails(
     return {"df": df if df == "learn" else float(df)}
 
 
-def _covariates(reader: _Reader, raw: Mapping[str, Any]) -> CovariatesSpec:
+def _number(
+    reader: Reader, raw: Mapping[str, Any], priors: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, int]:
+    """The most components of a mixture that draws their number, which needs two priors more."""
+    drawn = options.get("components") == "mfm"
+    for path, given in [("most", "most" in raw)] + [
+        (f"priors.{name}", name in priors) for name in _PRIORS_OF_NUMBER
+    ]:
+        if drawn and not given:
+            raise reader.error(
+                f"segments.{path}", 'is missing: components = "mfm" needs it', _OF_NUMBER[path]
+            )
+        if given and not drawn:
+            raise reader.error(f"segments.{path}", 'is for components = "mfm"', "leave it out")
+    return {"most": reader.count(raw, "segments", "most")} if drawn else {}
+
+
+def _covariates(reader: Reader, raw: Mapping[str, Any]) -> CovariatesSpec:
     path = "purchase.covariates"
     own = _table(reader, raw, "covariates", "purchase")
     reader.keys(own, path, ("rate", "dropout", "effect"))
@@ -358,7 +380,7 @@ def _covariates(reader: _Reader, raw: Mapping[str, Any]) -> CovariatesSpec:
     return CovariatesSpec(columns["rate"], columns["dropout"], effect)
 
 
-def _cohorts(reader: _Reader, raw: Mapping[str, Any]) -> CohortsSpec:
+def _cohorts(reader: Reader, raw: Mapping[str, Any]) -> CohortsSpec:
     path = "purchase.cohorts"
     own = _table(reader, raw, "cohorts", "purchase")
     reader.keys(own, path, ("by", "early", "spread", "apart"))
@@ -377,7 +399,7 @@ def _cohorts(reader: _Reader, raw: Mapping[str, Any]) -> CohortsSpec:
     )
 
 
-def _prior(reader: _Reader, raw: Any, path: str, allowed: tuple[str, ...], unit: str) -> Prior:
+def _prior(reader: Reader, raw: Any, path: str, allowed: tuple[str, ...], unit: str) -> Prior:
     if not isinstance(raw, dict):
         raise reader.error(path, f'must be a table such as {{ dist = "{allowed[0]}", ... }}')
     distribution = DISTRIBUTIONS[reader.choice(raw, path, "dist", allowed)]
@@ -397,7 +419,7 @@ def _prior(reader: _Reader, raw: Any, path: str, allowed: tuple[str, ...], unit:
     return Prior(distribution.name, arguments, unit)
 
 
-def _feature(reader: _Reader, raw: Any, path: str) -> FeatureSpec:
+def _feature(reader: Reader, raw: Any, path: str) -> FeatureSpec:
     if not isinstance(raw, dict):
         raise reader.error(path, "must be a table")
     texts = ("column", "group", "exposure")
@@ -416,61 +438,7 @@ def _feature(reader: _Reader, raw: Any, path: str) -> FeatureSpec:
     return FeatureSpec(**given)
 
 
-def _table(reader: _Reader, raw: Mapping[str, Any], key: str, path: str = "") -> dict[str, Any]:
+def _table(reader: Reader, raw: Mapping[str, Any], key: str, path: str = "") -> dict[str, Any]:
     value = reader.get(raw, path, key, dict)
     assert isinstance(value, dict)
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads values of a parsed file and words every complaint the same way."""
-
-    source: str
-
-    def error(self, path: str, problem: str, fix: str = "") -> UsageError:
-        return UsageError(f"{self.source}: {path or 'the file'} {problem}", fix=fix)
-
-    def keys(self, raw: Mapping[str, Any], path: str, allowed: Iterable[str]) -> None:
-        allowed = list(allowed)
-        for key in raw:
-            if key not in allowed:
-                raise self.error(
-                    f"{path}.{key}".lstrip("."),
-                    "is not a known key",
-                    f"{_nearest(key, allowed)}known keys: {', '.join(allowed)}",
-                )
-
-    def get(self, raw: Mapping[str, Any], path: str, key: str, kind: Any) -> Any:
-        where = f"{path}.{key}".lstrip(".")
-        if key not in raw:
-            raise self.error(where, "is missing", "priors and settings have no silent defaults")
-        value = raw[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(where, f"has the wrong type ({type(value).__name__})")
-        return value
-
-    def count(self, raw: Mapping[str, Any], path: str, key: str) -> int:
-        value = self.get(raw, path, key, int)
-        if value < 1:
-            raise self.error(f"{path}.{key}", "must be at least 1")
-        return int(value)
-
-    def count_or_auto(self, raw: Mapping[str, Any], path: str, key: str) -> int | str:
-        return "auto" if raw.get(key) == "auto" else self.count(raw, path, key)
-
-    def choice(self, raw: Mapping[str, Any], path: str, key: str, choices: Iterable[str]) -> str:
-        value = self.get(raw, path, key, str)
-        names = list(choices)
-        if value not in names:
-            raise self.error(
-                f"{path}.{key}".lstrip("."),
-                f"is {value!r}",
-                f"{_nearest(value, names)}choices: {', '.join(n for n in names if n)}",
-            )
-        return str(value)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {match[0]!r}? " if match else ""

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from bayesseg._types import Array, Columns, Family, Table
 from bayesseg.families import FAMILIES
+from bayesseg.families._blocks import Block
+from bayesseg.families.gmm import Plan
 
-BG, MBG = FAMILIES["bgnbd"], FAMILIES["mbgnbd"]
+BG, MBG, GMM = (FAMILIES[name] for name in ("bgnbd", "mbgnbd", "gmm"))
 Extra = Callable[[Array], tuple[float, Array]]
 
 
@@ -142,3 +145,54 @@ def ignored_data(family: Family) -> Family:
         return 0.0, np.zeros(len(theta))
 
     return replace(family, kernel=kernel)
+
+
+# ---------------------------------------------------------------- in a mixture's sampler
+
+
+def in_blocks(change: Callable[[Block], Block], **weights: float) -> Family:
+    """The mixture whose blocks are changed, and the Dirichlet number of its weights."""
+
+    def gibbs(*layout: Any) -> Plan:
+        plan = GMM.gibbs(*layout)
+        return replace(plan, blocks=tuple(map(change, plan.blocks)), **weights)
+
+    return replace(GMM, gibbs=gibbs)
+
+
+@dataclass(frozen=True)
+class _Backwards:
+    """A generator whose gammas have their shapes in the wrong order."""
+
+    rng: np.random.Generator
+
+    def standard_normal(self, size: Any) -> Array:
+        return self.rng.standard_normal(size)
+
+    def standard_gamma(self, shape: Array) -> Array:
+        return self.rng.standard_gamma(shape[..., ::-1])
+
+
+def bartlett_order(block: Block) -> Block:
+    """The textbook's degrees of freedom, nu - a + 1, which belong to a lower factor."""
+    return replace(block, draw=lambda *args: block.draw(*args[:-1], _Backwards(args[-1])))
+
+
+def every_second_row(block: Block) -> Block:
+    """Statistics of every second row."""
+
+    def drawn(cells: Array, pattern: Array, *rest: Any) -> Array:
+        *ready, labels, noise = rest
+        return block.drawn(cells[::2], pattern[::2], *ready, labels[::2], noise)
+
+    return replace(block, drawn=drawn)
+
+
+def inverted(name: str) -> Callable[[Block], Block]:
+    """One number of a prior is its inverse: a rate for a scale, a precision for an sd."""
+    return lambda block: replace(block, prior={**block.prior, name: 1.0 / block.prior[name]})
+
+
+def vague(name: str) -> Callable[[Block], Block]:
+    """A prior so wide that it says nothing."""
+    return lambda block: replace(block, prior={**block.prior, name: 1e3})

@@ -178,7 +178,7 @@ def posterior(data, model="retail", seed=1):
         "segments": {"ids": ids, "names": dict(zip(ids, names, strict=True))},
         "info": {},
     }
-    summary = training_aggregates(data, spec, parts, scales, seed)
+    summary = training_aggregates(data, spec, parts, scales, seed, None, state)
     baseline = {part: MLE[part] for part in parts if part in MLE}
     return Posterior(
         spec, state, parts, manifest, summary | {"baseline": baseline, "backtests": backtests}

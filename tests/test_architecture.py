@@ -12,15 +12,15 @@ PACKAGE = Path(__file__).parents[1] / "bayesseg"
 # DESIGN.md's table, its first two layers split once more
 LAYERS = (
     {"errors", "_types", "_compiled"},
-    {"spans", "_files", "_random"},
+    {"spans", "_files", "_random", "_toml"},
     {"priors"},
-    {"spec"},
+    {"spec", "segment_map"},
     {"ingest", "sql"},
     {"customers"},
     {"features", "families", "readiness"},
     {"population"},
     {"inference"},
-    {"posterior", "clv"},
+    {"posterior", "clv", "discrepancy"},
     {"gates", "scoring", "baseline", "naming", "aggregates"},
     {"segmentation"},
     {"fitting", "decide", "validation", "calibration"},

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+import validation_case
 
 from bayesseg.ingest import Purchases, read_purchases
-from bayesseg.priors import Prior
-from bayesseg.spec import CovariatesSpec, load_spec
+from bayesseg.spec import load_spec
 from bayesseg.validation.backtest import backtest
 
 AS_OF = date(1998, 6, 30)
@@ -76,14 +76,11 @@ def test_a_short_history_is_not_backtested_and_that_is_said(purchases: Purchases
     assert said == ["no backtest: 109 days of history, at least 120 are needed"]
 
 
-def test_covariates_are_not_backtested_and_that_is_said(purchases: Purchases) -> None:
-    spec, said = load_spec("retail"), []
-    effect = Prior("Normal", {"mean": 0.0, "sd": 0.5})
-    own = replace(spec.parts["purchase"], covariates=CovariatesSpec(("channel",), (), effect))
-    linked = replace(spec, parts={**spec.parts, "purchase": own})
-    assert backtest(purchases, linked, as_of=AS_OF, seed=1, say=said.append) == ()
-    (why,) = said
-    assert why.startswith("no backtest: models with covariates cannot be validated")
+def test_an_entry_says_what_it_teaches_of_the_next_total(found) -> None:
+    for one in found:
+        assert one["miss"]["log"] == pytest.approx(np.log(one["actual"] / one["mean"]))
+        spread = np.log(one["hi"] / one["lo"]) / 3.92
+        assert one["miss"]["spread"] == pytest.approx(spread, rel=0.1)
 
 
 def test_backtests_say_how_far_to_trust_their_importance_draws(found) -> None:
@@ -94,21 +91,9 @@ def test_simulated_customers_are_forecast_within_their_interval() -> None:
     """Histories drawn from the model itself: totals must fall inside at about the stated rate."""
     inside: list[bool] = []
     for seed in range(6):
-        rng = np.random.default_rng(seed)
-        rows = []
-        for i in range(600):
-            rate, drop, day = rng.gamma(0.8, 1 / 60), rng.beta(1.0, 4.0), rng.integers(0, 60)
-            rows.append((f"c{i}", day))
-            while rng.random() >= drop:
-                day += rng.exponential(1 / rate)
-                if day > 480:
-                    break
-                rows.append((f"c{i}", int(day)))
-        frame = pd.DataFrame(rows, columns=["customer_id", "day"]).drop_duplicates()
-        frame["date"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["day"], unit="D")
-        frame["amount"] = rng.gamma(6.0, 5.0, len(frame)).round(2)
+        frame, _ = validation_case.shop(600, days=480, seed=seed)
         spec = load_spec("retail")
-        with read_purchases(frame[["customer_id", "date", "amount"]]) as log:
+        with read_purchases(frame) as log:
             end = date(2024, 1, 1) + timedelta(days=480)
             inside += [
                 one["lo"] <= one["actual"] <= one["hi"]

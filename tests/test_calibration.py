@@ -164,7 +164,6 @@ def test_a_model_is_calibrated_part_by_part() -> None:
 @pytest.mark.parametrize(
     ("model", "arguments", "match"),
     [
-        ("segments", {}, "no purchase or spend part"),
         ("bgnbd", {"simulations": 5}, "show nothing"),
         ("bgnbd", {"engine": "map"}, "no draws to calibrate"),
     ],

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -25,6 +26,14 @@ def cli(demo, monkeypatch):
 
 def commands(demo):
     return [line.removeprefix("$ ") for line in demo.stderr.splitlines() if line.startswith("$ ")]
+
+
+def test_every_score_column_says_in_the_file_what_it_means(demo):
+    said = {field.name: field.metadata for field in pq.read_schema(demo.folder / SCORES)}
+    document = json.loads((demo.folder / "demo/scores.json").read_text())
+    assert {name for name, fields in said.items() if not fields[b"description"]} == set()
+    assert document["columns"] == {n: f[b"description"].decode() for n, f in said.items()}
+    assert said["outlier_p"][b"unit"] == b"probability"
 
 
 def test_the_demo_writes_everything_it_names(demo):

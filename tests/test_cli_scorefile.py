@@ -56,11 +56,15 @@ def test_numbers_are_never_guarded_and_raw_guards_nothing(scores):
     assert "\n-2+3," in raw
 
 
-def test_parquet_carries_units_and_types(scores, tmp_path):
+def test_parquet_carries_units_descriptions_and_types(scores, tmp_path):
     path = tmp_path / "scores.parquet"
-    path.write_bytes(scorefile.encoded(scores, "parquet", {"clv": "currency"}))
+    said = {"clv": {"unit": "currency", "description": "what it is worth"}}
+    path.write_bytes(scorefile.encoded(scores, "parquet", said))
     schema = pq.read_schema(path)
-    assert schema.field("clv").metadata[b"unit"] == b"currency"
+    assert schema.field("clv").metadata == {
+        b"unit": b"currency",
+        b"description": b"what it is worth",
+    }
     assert str(schema.field("as_of").type) == "date32[day]"
     assert str(schema.field("scored_at").type).endswith("tz=UTC]")
 

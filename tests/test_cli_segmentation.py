@@ -32,6 +32,15 @@ def test_compare_prints_one_table_and_the_answer(folder, bayesseg):
     assert done.returncode == 0, done.stderr
     assert "Stable: K = 3, diag (natural)" in done.stdout
     assert "k-means: K = 3 by silhouette" in done.stdout
+    assert "What K = 3, diag loses when a feature is not known" in done.stdout
+
+
+def test_compare_of_very_few_clients_finds_one_group(folder, bayesseg):
+    pd.read_csv(folder / "old.csv").head(12).to_csv(folder / "few.csv", index=False)
+    words = ("--model", "segments", "--components", "1:2", "--refits", "10", "--json")
+    done = bayesseg("compare", "--data", "few.csv", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stable"].startswith("K = 1")
 
 
 def test_compare_refuses_an_empty_range(folder, bayesseg):
@@ -51,9 +60,20 @@ def test_stability_says_how_each_segment_comes_back(folder, bayesseg):
 
 def test_drift_exits_4_at_the_status_that_was_named(folder, bayesseg):
     words = ("drift", "run", "new.csv", "--before", "old.csv", "--json")
-    calm, strict = (bayesseg(*words, *more, cwd=folder) for more in ((), ("--fail-on", "refit")))
+    page = ("--fail-on", "refit", "-o", "drift.html")
+    calm, strict = (bayesseg(*words, *more, cwd=folder) for more in ((), page))
     assert (calm.returncode, strict.returncode) == (0, 4)
     assert json.loads(strict.stdout)["status"] == "refit"
+    assert json.loads(strict.stdout)["written"] == ["drift.html", "drift.json"]
+    assert json.loads((folder / "drift.json").read_text("utf-8"))["status"] == "refit"
+    assert "Refit: the customers" in (folder / "drift.html").read_text("utf-8")
+
+
+def test_a_page_that_is_there_is_kept(folder, bayesseg):
+    (folder / "mine.html").write_text("mine", encoding="utf-8")
+    done = bayesseg("stability", "run", "old.csv", "-o", "mine.html", cwd=folder)
+    assert done.returncode == 2
+    assert (folder / "mine.html").read_text("utf-8") == "mine"
 
 
 def test_drift_of_clients_needs_the_table_before(folder, bayesseg):

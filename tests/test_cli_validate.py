@@ -27,13 +27,12 @@ def orders(tmp_path_factory):
 
 REFUSED = {
     "neither cut nor origins": ((), "either --cut or --origins"),
-    "both": (("--cut", "1997-09-30", "--origins", 3), "either --cut or --origins"),
+    "both": (("--cut", "1997-09-30", "--origins", 3), "--origins, not both"),
     "no day": (("--cut", "yesterday"), "'yesterday' is not a day"),
     "no span": (("--cut", "1997-09-30", "--horizon", "soon"), "'soon' is not a span of time"),
     "no such family": (("--origins", 2, "--families", "mbgnbdd"), "did you mean 'mbgnbd'?"),
     "no purchases": (("--origins", 2, "--model", "segments"), "forecasts no purchases"),
     "other engine": (("--origins", 2, "--engine", "nuts"), "with laplace, not with nuts"),
-    "attributes": (("--origins", 2, "--attributes", "x.csv"), "does not read --attributes"),
     "data with sbc": (("--sbc", 20), "goes without DATA"),
 }
 
@@ -64,12 +63,25 @@ def linked(tmp_path):
     return path
 
 
-def test_covariates_are_refused_in_the_same_words_with_and_without_their_file(orders, linked):
-    for words in ((), ("--attributes", "x.csv")):
-        result = validate(orders, "--origins", 2, "--model", linked, *words)
-        assert result.exit_code == 2
-        assert "models with covariates cannot be validated against data yet" in result.stderr
-        assert "give --attributes" not in result.stderr
+def test_a_model_that_reads_attributes_asks_for_them_before_any_work(linked):
+    result = validate("nowhere.csv", "--origins", 2, "--model", linked)
+    assert result.exit_code == 3
+    assert "'channel' is not among the attributes" in result.stderr
+    assert "give --attributes with that column" in result.stderr
+
+
+def test_a_model_with_covariates_is_validated_on_the_attributes_given(linked, tmp_path):
+    log, web = validation_case.shop(500, days=200, until=150, factor=4.0)
+    ids = [f"c{i:04}" for i in range(500)]
+    log.to_csv(tmp_path / "orders.csv", index=False)
+    kinds = ["web" if one else "shop" for one in web]
+    rows = ["customer_id,channel", *map(",".join, zip(ids, kinds, strict=True))]
+    (tmp_path / "facts.csv").write_text("\n".join(rows))
+    words = ("--cut", "2024-05-29", "--model", linked, "--attributes", tmp_path / "facts.csv")
+    result = validate(tmp_path / "orders.csv", *words, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert "static attributes (channel) are taken as known at each cut" in result.stdout
+    assert "Purchases by channel" in (tmp_path / "page.html").read_text()
 
 
 def test_without_data_it_says_what_to_give():

@@ -64,7 +64,8 @@ def test_the_gate_table_names_every_gate_there_is_and_no_other(cdnow_sample):
     """Every gate function, on a posterior and facts with which each has something to judge."""
     posterior = report_case.posterior(report_case.customers(cdnow_sample))
     early = {"until": "1997-01-21", "customers": 300, "usual": 20.0, "ratio": 5.0, "excess": True}
-    facts = posterior.manifest["facts"] | {"early": early}
+    locked = [{"id": "S1", "name": "loyal", "jaccard": 0.5, "limit": 0.75}]
+    facts = posterior.manifest["facts"] | {"early": early, "locked": locked}
     spec = posterior.spec
     subjects = {
         part: Subject(part, own, spec.inference, posterior.parts[part], facts)

@@ -170,10 +170,34 @@ def test_descriptors_are_profiled_but_stay_out_of_the_matrix():
     described = [FeatureSpec(name, role="descriptor") for name in ("age", "town")]
     state, columns = learn(data, FeatureSpec("v"), *described)
     assert (state.names, state.profiled) == (("v",), ("v", "age"))
-    assert state.notes == ("does not profile town: it is text",)
+    assert state.texts == ()
+    assert state.notes[0].startswith("does not profile town: it takes two levels")
     assert features.apply(state, columns).shape == (50, 1)
     with pytest.raises(InputRejected, match="'age' is text"):
         features.apply(state, columns | {"age": columns["town"]})
+
+
+def test_text_is_profiled_by_its_common_levels_and_what_came_later_is_other():
+    towns = ["Lyon"] * 20 + ["Brest"] * 15 + ["Vaux"] * 3 + [None] * 2
+    data = attributes(v=RNG.normal(size=40), town=np.array(towns, dtype=object))
+    state, _ = learn(data, FeatureSpec("*"))
+    assert state.names == ("v",)
+    (town,) = state.texts
+    assert (town.column, town.levels) == ("town", ("Brest", "Lyon", features.OTHER))
+    later = {"town": np.array(["Lyon", "Vaux", "Nice", None], dtype=object)}
+    np.testing.assert_array_equal(features.coded(town, later), [1.0, 2.0, 2.0, np.nan])
+    assert features.from_json(features.to_json(state)) == state
+    assert "Vaux" not in features.to_json(state)
+
+
+def test_codes_declared_a_category_are_profiled_by_level_and_ids_are_not():
+    n = 100
+    names = np.array([f"client {i}" for i in range(n)], dtype=object)
+    data = attributes(v=RNG.normal(size=n), area=np.arange(n) % 3.0, name=names)
+    area = FeatureSpec("area", type="category", role="descriptor")
+    state, _ = learn(data, FeatureSpec("*"), area)
+    assert [one.levels for one in state.texts] == [("0", "1", "2", features.OTHER)]
+    assert any(note.startswith("does not profile name") for note in state.notes)
 
 
 def test_a_wildcard_leaves_named_descriptors_alone_and_may_profile_the_rest():

@@ -9,7 +9,8 @@ from scipy import integrate, optimize, special, stats
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES, _blocks, _discrete, _normal, gmm
 from bayesseg.inference import mixing, modes
-from bayesseg.inference.gibbs import _allocate, _groups, gibbs
+from bayesseg.inference.gibbs import _groups, gibbs
+from bayesseg.inference.sweep import allocate
 from bayesseg.priors import Prior
 from bayesseg.spec import InferenceSpec, PartSpec
 
@@ -171,7 +172,7 @@ def test_labels_are_drawn_with_their_probabilities():
     p = np.array([0.2, 0.5, 0.3])
     n = 30_000
     joint = np.broadcast_to(np.log(p) - 3.0, (n, 1, 3)).copy()
-    labels, likelihood, entropy, sizes = _allocate(joint, np.array([3, 0, 0], dtype=np.uint64))
+    labels, likelihood, entropy, sizes = allocate(joint, np.array([3, 0, 0], dtype=np.uint64))
     counts = np.bincount(labels[:, 0])
     np.testing.assert_array_equal(sizes[0], counts)
     assert stats.chisquare(counts, n * p).pvalue > 1e-3

@@ -80,8 +80,10 @@ def test_laplace_and_nuts_agree_on_the_whole_of_cdnow(full):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "bgnbd"])
-def test_laplace_and_nuts_agree_on_the_whole_of_cdnow_in_every_family(name, full):
-    agrees(name, full, task(name, full))
+def test_laplace_and_nuts_agree_on_the_whole_of_cdnow_in_every_family(name, full, monkeypatch):
+    # an sd from a thousand effective draws is itself known within 2 % only
+    monkeypatch.setattr(laplace_module, "DRAWS", 16_384)
+    agrees(name, full, task(name, full, inference=InferenceSpec(chains=4, draws=5000, tune=1000)))
 
 
 @pytest.mark.parametrize("name", NAMES)

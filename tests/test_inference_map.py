@@ -10,7 +10,7 @@ from families_case import GOLDEN, NAMES, part_of, scales, summary
 
 from bayesseg import baseline
 from bayesseg.families import FAMILIES
-from bayesseg.inference.map import maximum
+from bayesseg.inference.map import maximum, mode, posed
 from bayesseg.priors import logpdf
 
 
@@ -54,6 +54,24 @@ def test_the_mode_is_where_likelihood_times_prior_is_flat(name, cdnow):
         assert density(free) >= density(moved(p, -1e-3))
         slope = (density(moved(p, 1e-4)) - density(moved(p, -1e-4))) / 2e-4
         assert slope == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gammagamma"])
+def test_a_mode_far_from_where_it_starts_is_reached(name):
+    """Busy customers: the slope at the start is in thousands, and a step as long ends in no numbers."""
+    family, part = FAMILIES[name], part_of(name)
+    truth = {"r": 0.34, "rate": 0.34, "s": 0.1, "drop": 0.005, "phi": 0.02, "kappa": 3.0}
+    theta = family.derive(truth)
+    rng = np.random.default_rng(15)
+    columns = family.simulate(theta, {"T": np.linspace(13.0, 65.0, 200)}, rng)
+    problem = posed(family, part, family.tabulate(columns), {"mean_window": 39.0})
+    u = mode(problem)
+    assert np.abs(problem.log_density(u)[1]).max() < 1e-3
+    free = family.underive(theta)
+    there = np.log(
+        [free[p.name] / (1 - free[p.name] * (p.support == "unit")) for p in family.params]
+    )
+    assert problem.log_density(u)[0] >= problem.log_density(there)[0]
 
 
 def test_maximum_likelihood_is_the_same_in_days(cdnow):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bayesseg.families import _blocks, gmm
+from bayesseg.families import _blocks, _normal, gmm
 from bayesseg.families._discrete import _digamma
 from bayesseg.families._normal import DEGREES
-from bayesseg.inference import gibbs, modes
+from bayesseg.families._special import log
+from bayesseg.inference import modes, sweep
 from bayesseg.priors import Prior
 from bayesseg.spec import PartSpec
 
@@ -140,6 +141,50 @@ def test_memberships_are_bitwise_equal_in_any_batch_or_order(covariance, df):
     np.testing.assert_allclose(whole.sum(2), 1.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("df", [None, 5.0])
+def test_expected_moments_are_those_of_the_conditional_normal(df):
+    """Row by row, by the textbook: missing cells at their conditional mean and covariance."""
+    rng = np.random.default_rng(6)
+    D, C, n = 3, 2, 60
+    tails = {} if df is None else {"df": df}
+    block = _normal.full(
+        slice(0, D), {"mean": 0.0, "sd": 1.0, "extra_df": 2.0, "scale": 1.0} | tails
+    )
+    mean = rng.normal(size=(1, C, D))
+    spread = stats.invwishart(D + 3, np.eye(D)).rvs(C, rng)
+    rows = rng.normal(size=(n, D)) + 1.0
+    rows[rng.random(rows.shape) < 0.35] = np.nan
+    weights = rng.exponential(size=(n, C))
+    (part,) = _blocks.split((block,), rows)
+    more = () if df is None else (np.full((1, C), df),)
+    ready = block.prepare(part.patterns, mean, spread[None], *more)
+    actual = block.expected(part.cells, part.pattern, *ready, weights)[:, 2:]
+    expected = np.zeros_like(actual)
+    below = np.tril_indices(D)
+    for (i, row), c in product(enumerate(rows), range(C)):
+        seen = ~np.isnan(row)
+        m, gone, S = mean[0, c], ~seen, spread[c]
+        solved = np.linalg.solve(S[np.ix_(seen, seen)], row[seen] - m[seen])
+        filled = np.where(seen, row, m)
+        filled[gone] += S[np.ix_(gone, seen)] @ solved
+        left = np.zeros((D, D))
+        slope = np.linalg.solve(S[np.ix_(seen, seen)], S[np.ix_(seen, gone)])
+        left[np.ix_(gone, gone)] = S[np.ix_(gone, gone)] - S[np.ix_(gone, seen)] @ slope
+        square = (row[seen] - m[seen]) @ solved
+        u = 1.0 if df is None else (df + seen.sum()) / (df + square)
+        second = u * np.outer(filled, filled) + left
+        expected[c] += weights[i, c] * np.concatenate([[u], u * filled, second[below]])
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_logarithm_is_numpys_to_the_last_digit():
+    x = np.exp(np.random.default_rng(7).uniform(-700.0, 700.0, 5000))
+    x = np.concatenate([x, np.linspace(0.5, 2.0, 5001), 1.0 + np.logspace(-16, -3, 500)])
+    actual, exact = np.array([log(value) for value in x]), np.log(x)
+    assert (np.abs(actual - exact) <= np.spacing(np.abs(exact))).all()
+    assert np.isnan([log(np.nan), log(np.inf)]).all()
+
+
 def functionals(theta):
     """Scalars of each draw, (S,) each, that do not care how segments are numbered."""
     w = theta["weights"]
@@ -196,10 +241,10 @@ def test_sweeps_leave_the_joint_law_alone(covariance, df):
         theta = {name: values[s : s + 1] for name, values in before.items()}
         rows = rows_of({name: values[0] for name, values in theta.items()}, n, rng)
         parts = _blocks.split(own.blocks, rows)
-        run = gibbs._Run(own, rows, parts, s, 7919 * s, 1, map)
+        run = sweep.Run(own, rows, parts, s, 7919 * s, 1, map)
         first = None
         for i in range(sweeps):
-            theta, likelihood, _ = gibbs._step(run, theta, i)
+            theta, likelihood, _ = sweep.step(run, theta, i)
             first = likelihood if first is None else first
         gain[s] = gmm.log_density(theta, rows).sum() - first[0]
         for name, values in theta.items():

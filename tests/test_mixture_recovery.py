@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from bayesseg.families import FAMILIES, gmm
@@ -107,37 +106,45 @@ def test_three_segments_are_recovered_as_well_as_by_an_oracle():
     assert 0.9 <= slope(chances, came) <= 1.1
 
 
+SHARP, HARD = 0.03, 0.2
+"""Mean shortfall allowed; where neighbours are 1.5 sd apart and rows are 500, the oracle itself agrees
+to 0.3 only, and even the mode that EM reaches from the truth loses 0.07."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("case", "limit"),
+    "case",
     [
-        (Case(2, 3.0, 500), 0.03),
-        (Case(3, 3.0, 500), 0.03),
-        (Case(5, 3.0, 500), 0.03),
-        (Case(2, 3.0, 5000), 0.03),
-        (Case(5, 3.0, 5000), 0.03),
-        (Case(2, 1.5, 5000), 0.03),
-        (Case(3, 1.5, 5000), 0.07),
-        (Case(3, 3.0, 5000, small=True), 0.03),
-        (Case(3, 3.0, 5000, tails=True), 0.03),
-        (Case(3, 3.0, 5000, missing=0.2), 0.03),
-        (Case(2, 1.5, 500), 0.07),
+        *(Case(K, 3.0, 500) for K in (2, 3, 5)),
+        *(Case(K, apart, 5000) for K in (2, 3, 5) for apart in (1.5, 3.0)),
+        *(Case(K, 1.5, 500) for K in (2, 3, 5)),
+        *(Case(3, 3.0, n, small=True) for n in (500, 5000)),
+        *(Case(3, 3.0, n, tails=True) for n in (500, 5000)),
+        *(Case(3, 3.0, n, missing=0.2) for n in (500, 5000)),
     ],
     ids=str,
 )
-def test_recovery_is_near_the_oracle_and_honest(case, limit):
-    """Three data sets each: mean shortfall; memberships calibrated, where 1,500 rows can tell."""
-    found = [recovered(case, seed) for seed in range(3)]
-    assert np.mean([one[0] for one in found]) <= limit
+def test_recovery_is_near_the_oracle_and_honest(case):
+    """Data sets of 5,000 to 10,000 rows in all: mean shortfall, and calibrated memberships.
+
+    Memberships are calibrated over truths from the prior. At one truth in the middle of the prior, as
+    here, those of two segments 1.5 sd apart say a little less than they could.
+    """
+    found = [recovered(case, seed) for seed in range(max(2, 5000 // case.rows))]
+    hard = case.separation < 3.0
+    assert np.mean([one[0] for one in found]) <= (HARD if hard and case.rows == 500 else SHARP)
     chances, came = (np.concatenate([one[j] for one in found]) for j in (2, 3))
-    if case.separation > 1.5 or case.rows > 500:
-        assert 0.9 <= slope(chances, came) <= 1.1
+    low, high = (0.8, 1.25) if hard else (0.9, 1.1)
+    assert low <= slope(chances, came) <= high
 
 
 @pytest.mark.slow
 def test_intervals_cover():
-    """Over 30 data sets of three segments, 90 % intervals of weights and means hold 85 to 95 %."""
-    hits = np.concatenate([recovered(Case(3, 3.0, 500), seed)[1] for seed in range(30)])
-    share = hits.mean()
-    assert 0.85 <= share <= 0.95
-    assert stats.binomtest(int(hits.sum()), len(hits), 0.9).pvalue > 1e-4
+    """Over 50 data sets 90 % intervals of weights and means hold 85 to 95 %."""
+    cases = (
+        *(Case(K, 3.0, 500) for K in (2, 3, 5)),
+        Case(3, 3.0, 500, tails=True),
+        Case(3, 3.0, 500, missing=0.2),
+    )
+    hits = np.concatenate([recovered(case, seed)[1] for case in cases for seed in range(10)])
+    assert 0.85 <= hits.mean() <= 0.95

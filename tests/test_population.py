@@ -238,7 +238,11 @@ def test_laplace_and_nuts_agree_on_pooled_cohorts(censored):
     assert shortfall(one.info) is None
     for name, values in two.values.items():
         assert abs(one.values[name].mean() - values.mean()) < 0.15 * values.std(), name
-        assert 0.85 < one.values[name].std() / values.std() < 1.15, name
+        # two cohorts leave their spread wide open: its tail, and so every sd, settles slowly
+        width = [
+            np.diff(np.quantile(found, [0.05, 0.95]))[0] for found in (one.values[name], values)
+        ]
+        assert 0.85 < width[0] / width[1] < 1.15, name
 
 
 def test_an_early_cohort_is_found_where_the_log_starts_in_mid_life(censored):
@@ -297,6 +301,54 @@ def test_one_cohort_alone_says_that_its_spread_is_prior(censored):
     assert len(state["cohorts"]) == 1
     assert any("prior alone" in note for note in state["notes"])
     assert not any("prior alone" in note for note in population.learn(part, censored)["notes"])
+
+
+def test_a_missing_effect_or_offset_is_an_incomplete_posterior(censored):
+    spec = model(COHORTS)
+    part = spec.parts["purchase"]
+    state = population.learn(part, censored)
+    family, own, _ = population.likelihood(part, state, censored, 7.0)
+    rng = np.random.default_rng(1)
+    values = {name: 1 + 0.1 * rng.normal(size=(4, 1000)) for name in own.priors}
+    info = {"engine": "laplace", "pareto_k": 0.1, "importance_ess": 900.0}
+    info |= {"limits": {"pareto_k": 0.7, "importance_ess": 400.0}}
+    facts = {"scales": scales_of(censored.columns(7.0)), "spearman": 0.0, "backtests": []}
+    alone = replace(spec, parts={"purchase": part})
+
+    def completeness(draws: Mapping[str, np.ndarray]) -> Check:
+        judged = gates.gates(
+            alone, {"purchase": Draws(draws, {}, info)}, facts, {"purchase": state}
+        )
+        return next(one for one in judged if one.name == "completeness")
+
+    assert completeness(values).passed
+    assert set(values) == {param.name for param in family.params}
+    for name in ("rate[cohort spread]", "dropout[cohort 2024Q2]", "r[cohort early]"):
+        without = completeness({n: v for n, v in values.items() if n != name})
+        assert not without.passed
+        assert f"missing: {name}" in without.detail
+
+
+def test_effects_and_cohorts_multiply_rates_and_odds(censored, shop):
+    part = model(COHORTS).parts["purchase"]
+    state = population.learn(part, censored)
+    values = {
+        param.name: np.full((2, 3), 0.5) for param in population.linked(part, state)[0].params
+    }
+    found = population.multipliers(part, state, values)
+    formula, factor = found["× rate [cohort 2024Q2]"]
+    assert formula == "exp(rate[cohort spread] · rate[cohort 2024Q2])"
+    assert factor == pytest.approx(np.full((2, 3), np.exp(0.25)))
+    assert found["× odds of phi [cohort early]"][1] == pytest.approx(np.exp(0.5))
+    # the textbook parameters of a cohort follow: alpha = r / rate
+    plain = FAMILIES["mbgnbd"].derive({name: values[name] for name in part.priors})["alpha"]
+    group = population.groups(part, state, censored)
+    labels = [f"2024Q{q}" for q in range(1, 5)]
+    at = 1 + labels.index("2024Q2")  # the early cohort stands first
+    assert (group == at).any()
+    theta = population.parameters(part, state, values)[at]
+    assert theta["alpha"] == pytest.approx(plain / factor)
+    assert population.multipliers(part, None, values) == {}
 
 
 def test_offsets_of_cohorts_are_not_held_to_identification(censored):

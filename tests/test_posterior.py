@@ -143,6 +143,21 @@ def test_a_manifest_without_a_key_is_refused(run: Path, key: str) -> None:
         load(run)
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        {"ids": ["S1"], "names": {}},
+        {"ids": ["S1"], "names": ["loyal"]},
+        {"ids": ["S1"], "names": {"S1": "a"}, "map": {"segments": {}, "merge": [["S1", "S7"]]}},
+        {"ids": ["S1"], "names": {"S1": "a"}, "texts": ["b"]},
+    ],
+)
+def test_segments_that_do_not_hold_together_are_refused(run: Path, segments: object) -> None:
+    rewrite_manifest(run, segments=segments)
+    with pytest.raises(ArtefactBad, match="cannot be read"):
+        load(run)
+
+
 def test_draws_that_are_not_finite_are_refused_unless_the_run_failed(tmp_path: Path) -> None:
     for verdict in ("passed", "failed"):
         one = posterior(verdict)

@@ -7,9 +7,18 @@ import pytest
 from segmentation_case import groups, part, scaled
 from sklearn.datasets import load_iris
 
+from bayesseg.errors import InputRejected
 from bayesseg.segmentation.bootstrap import word
 from bayesseg.segmentation.choose import automatic, choose, kind, smallest_of
-from bayesseg.segmentation.compare import Stability, compare, gap, judge_of
+from bayesseg.segmentation.compare import (
+    Stability,
+    compare,
+    gap,
+    judge_of,
+    with_all_stability,
+    with_stability,
+)
+from bayesseg.segmentation.comparison import as_one, masked
 from bayesseg.segmentation.refits import Effort
 
 LAYOUT = (2, 0, (), 0)
@@ -96,6 +105,50 @@ def test_segments_without_gaps_are_reproducible_at_most(table):
     assert kind(replace(table[2], groups=2), 20) == "reproducible"
 
 
+def test_where_segments_shade_into_one_another_the_natural_ones_are_named(table):
+    shaded = replace(table[2], groups=2)
+    choice = choose([*table[:2], shaded], min_segment=20)
+    assert (choice.stable, choice.natural) == (shaded, table[1])
+    assert "Natural, with gaps between all its segments: K = 2, diag." in choice.words
+    assert choose(table[:3], min_segment=20).natural is None
+
+
+def test_candidates_are_asked_side_by_side_with_the_same_answers():
+    judge = judge_of(scaled(groups(300, 6)[0]), SMALL, 1)
+    found, _ = compare(judge, part(), LAYOUT, [2, 3], [{"covariance": "diag"}])
+    together = with_all_stability(judge, found)
+    alone = [with_stability(judge, one, i) for i, one in enumerate(found)]
+    assert [one.stability for one in together] == [one.stability for one in alone]
+
+
+def test_fewer_rows_than_two_a_fold_are_refused():
+    with pytest.raises(InputRejected, match="9 customers are too few"):
+        judge_of(np.zeros((9, 2)), SMALL, 1)
+
+
+def test_columns_that_are_one_inside_a_segment_are_said():
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(400, 2))
+    values[:, 1] = values[:, 0] + 0.01 * values[:, 1]
+    found, _ = compare(judge_of(scaled(values), SMALL, 1), part(covariance="full"), LAYOUT, [1])
+    (said,) = as_one(found[0], ("orders", "gap"))
+    assert "orders and gap are nearly one number" in said
+    apart, _ = compare(judge_of(rng.normal(size=(400, 2)), SMALL, 1), part(), LAYOUT, [1])
+    assert as_one(apart[0], ("orders", "gap")) == []
+
+
+def test_a_feature_that_says_nothing_is_not_missed():
+    rng = np.random.default_rng(7)
+    values = np.stack([np.repeat([0.0, 6.0], 300), np.zeros(600)], 1) + rng.normal(size=(600, 2))
+    judge = judge_of(scaled(values), SMALL, 1)
+    found, _ = compare(judge, part(), LAYOUT, [2], [{"covariance": "diag"}])
+    telling, noise = masked(found[1], judge.rows, ("telling", "noise"))
+    assert telling["lost"] > 0.4
+    assert telling["moved"] > 0.3
+    assert noise["lost"] == pytest.approx(0.0, abs=0.01)
+    assert masked(found[0], judge.rows, ("telling", "noise")) == []
+
+
 def test_free_parameters_are_counted(table):
     # weights, means and variances of two features
     assert [one.parameters for one in table] == [k - 1 + 4 * k for k in (1, 2, 3, 4)]
@@ -106,6 +159,13 @@ def test_free_parameters_of_other_shapes(covariance, count):
     judge = judge_of(scaled(groups(200, 5)[0]), replace(SMALL, folds=2), 1)
     found, _ = compare(judge, part(), LAYOUT, [3], [{"covariance": covariance}])
     assert found[-1].parameters == count
+
+
+@pytest.mark.parametrize(("covariance", "count"), [("full", 5), ("diag", 2)])
+def test_columns_that_stand_alone_need_fewer_customers(covariance, count):
+    judge = judge_of(scaled(groups(200, 5)[0]), replace(SMALL, folds=2), 1)
+    found, _ = compare(judge, part(), LAYOUT, [2], [{"covariance": covariance}])
+    assert found[-1].own == count
 
 
 def test_held_out_density_of_one_segment_is_that_of_a_normal(table):

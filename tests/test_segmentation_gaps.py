@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from scipy.optimize import linprog
+from segmentation_case import part, scaled
 
-from bayesseg.segmentation.gaps import DIP, depth, dip, merges
+from bayesseg.segmentation.gaps import DIP, depth, dip, log_odds, merges
+from bayesseg.segmentation.refits import Effort, mode_of, plan_of, scored, with_options
+from bayesseg.spec import load_spec
 
 
 def dip_by_definition(values):
@@ -58,26 +61,78 @@ def test_five_in_a_hundred_uniform_samples_reach_the_limit():
     assert np.mean(reached) == pytest.approx(0.05, abs=0.025)
 
 
-def soft(values, centres, sd=1.0):
-    density = np.exp(-0.5 * ((values[:, None] - np.asarray(centres)) / sd) ** 2)
-    return density / density.sum(1, keepdims=True)
+def segmented(values, K, **options):
+    """The best mixture of K segments: memberships, scaled rows, parameters."""
+    rows = scaled(values)
+    plan = plan_of(with_options(part(), components=K, **options), (rows.shape[1], 0, (), 0))
+    theta, _ = mode_of(plan, rows, Effort(2000, 10, 1, 1), np.random.default_rng(1))
+    return scored(plan, theta, rows)[0][:, 0], rows, theta
 
 
-def test_a_cut_through_one_crowd_is_no_gap():
-    values = np.random.default_rng(2).random(2000) * 4
-    assert depth(*soft(values, [1.0, 3.0], 0.6).T) < DIP
+def groups_of(values, K, **options):
+    return K - len(merges(*segmented(values, K, **options)))
 
 
-def test_pieces_of_one_group_merge_and_the_other_group_stays():
+SHAPES = [
+    {"covariance": covariance, **tails}
+    for covariance in ("diag", "full")
+    for tails in ({"tails": "normal"}, {"tails": "t", "df": 5.0})
+]
+
+
+def arch(rng):
+    """Days since the last purchase against days active, as logarithms: a bent line."""
+    share = rng.random(1000)
+    return np.log(1.0 + 400 * np.stack([share, 1 - share], 1) + 3 * rng.random((1000, 2)))
+
+
+@pytest.mark.parametrize(
+    "crowd",
+    [
+        lambda rng: rng.random((1000, 2)),
+        lambda rng: np.stack([10 * rng.random(1000), rng.normal(size=1000)], axis=1),
+        lambda rng: rng.normal(size=(1000, 2)),
+        lambda rng: rng.standard_t(3, (1000, 2)),
+        lambda rng: rng.exponential(size=(1000, 2)),
+        arch,
+    ],
+    ids=["box", "band", "gaussian", "student", "exponential", "arch"],
+)
+def test_no_crowd_has_gaps_whatever_shapes_its_pieces_are_given(crowd):
+    values = crowd(np.random.default_rng(2))
+    found = {groups_of(values, K, **shape) for shape in SHAPES for K in (2, 4)}
+    assert found == {1}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_pieces_of_one_group_merge_and_the_other_group_stays(shape):
     rng = np.random.default_rng(3)
-    values = np.concatenate([rng.normal(0, 1, 1000), rng.normal(8, 1, 1000)])
-    found = merges(soft(values, [-0.7, 0.7, 8.0]))
-    assert [one.segments for one in found] == [((0,), (1,))]
+    values = rng.normal(size=(1000, 2))
+    values[500:] += 6.0
+    assert {groups_of(values, K, **shape) for K in (2, 3, 4)} == {2}
 
 
-def test_the_whole_dendrogram_ends_in_one_group():
-    rng = np.random.default_rng(3)
-    values = np.concatenate([rng.normal(0, 1, 1000), rng.normal(8, 1, 1000)])
-    found = merges(soft(values, [-0.7, 0.7, 8.0]), over_gaps=True)
-    assert len(found) == 2
-    assert sorted(k for part in found[-1].segments for k in part) == [0, 1, 2]
+def test_a_small_group_far_from_a_large_one_is_not_lost():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(1500, 2))
+    values[:60] += 8.0
+    assert groups_of(values, 2, covariance="diag") == 2
+
+
+def test_a_gap_among_yes_or_no_columns_is_seen():
+    rng = np.random.default_rng(5)
+    chance = np.where(rng.random(800) < 0.5, 0.02, 0.98)[:, None]
+    rows = (rng.random((800, 8)) < chance).astype(float)
+    own = with_options(load_spec("retail").parts["segments"], components=2)
+    plan = plan_of(own, (0, 8, (), 0))
+    theta, _ = mode_of(plan, rows, Effort(2000, 10, 1, 1), np.random.default_rng(1))
+    assert merges(scored(plan, theta, rows)[0][:, 0], rows, theta) == []
+
+
+def test_a_merge_says_which_segments_and_how_deep():
+    member, rows, theta = segmented(np.random.default_rng(6).random((600, 2)), 2)
+    (one,) = merges(member, rows, theta)
+    assert sorted(one.segments) == [((0,)), ((1,))]
+    odds = log_odds(rows, theta, *one.segments)
+    held = [member[:, list(part)].sum(1) for part in one.segments]
+    assert one.depth == depth(odds, *held) < DIP

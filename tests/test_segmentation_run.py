@@ -47,9 +47,7 @@ def test_segments_of_one_crowd_are_called_cuts():
     crowd = clients(np.random.default_rng(2).normal(size=(800, 2)))
     found = stability(fitted(crowd, 4), crowd, effort=SMALL, seed=1)
     assert found["verdict"] != "stable"
-    assert (
-        found["words"][-1] == "Nothing lies between the segments: they are cuts through one crowd."
-    )
+    assert found["words"][-1].startswith("No gap can be shown between the segments")
 
 
 def test_the_same_customers_in_the_same_place_have_not_moved(unmoved):

@@ -179,7 +179,7 @@ def test_one_cut_that_misses_is_a_caution_and_its_widened_total_holds(document) 
     assert record["verdict"]["verdict"] == "caution"
     widened = document["origins"][0]["rows"][0]["purchases"]["widened"]
     assert widened["inside"]
-    assert (widened["learnt_from"], widened["nu"], widened["scale"]) == (0, 2.0, 0.1)
+    assert (widened["learnt_from"], widened["right"]) == (0, 0.5)
 
 
 def test_loo_finds_bg_and_mbg_equal_on_cdnow(document) -> None:

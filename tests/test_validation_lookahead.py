@@ -10,9 +10,9 @@ from bayesseg.customers import sampled, summarise
 from bayesseg.ingest import read_purchases
 from bayesseg.spec import load_spec
 from bayesseg.validation import backtest as backtest_module
-from bayesseg.validation import holdout as holdout_module
+from bayesseg.validation import forecast as forecast_module
 from bayesseg.validation.cut import score_cut
-from bayesseg.validation.fits import maximum_likelihood
+from bayesseg.validation.fits import maximum_likelihood, posterior
 from bayesseg.validation.forecast import forecast
 from bayesseg.validation.holdout import holdout
 
@@ -64,15 +64,12 @@ def test_what_comes_after_the_cut_changes_no_forecast(both) -> None:
             assert before["tracking"]["actual"][:cut] == after["tracking"]["actual"][:cut]
 
 
-def test_a_forecast_of_a_customer_does_not_depend_on_who_else_is_scored(
-    cdnow_orders, monkeypatch
-) -> None:
+def test_a_forecast_of_a_customer_does_not_depend_on_who_else_is_scored(cdnow_orders) -> None:
     """A sample of customers is forecast as within all, from a fit of all."""
     spec = load_spec("bgnbd")
     with read_purchases(cdnow_orders) as purchases:
         whole = holdout(purchases, CUT, 273, seed=1)
-        monkeypatch.setattr(holdout_module, "CUSTOMERS", 300)
-        part = holdout(purchases, CUT, 273, seed=1)
+        part = holdout(purchases, CUT, 273, seed=1, most=300)
     assert (len(part.scored), len(part.known)) == (300, 2357)
     place = np.searchsorted(whole.scored.ids, part.scored.ids)
     found = []
@@ -84,6 +81,24 @@ def test_a_forecast_of_a_customer_does_not_depend_on_who_else_is_scored(
         assert getattr(found[1].purchases, name) == pytest.approx(all_of_them, rel=1e-12)
     assert found[1].spend.crps == pytest.approx(found[0].spend.crps[place], rel=1e-12)
     assert part.purchases.tolist() == whole.purchases[place].tolist()
+
+
+def test_totals_of_many_take_their_chance_from_some_of_them(cdnow_orders, monkeypatch) -> None:
+    """All customers' expectation, the deviation of 600 stretched: the distribution stays what it was."""
+    spec = load_spec("bgnbd")
+    with read_purchases(cdnow_orders) as purchases:
+        held = holdout(purchases, CUT, 273, tuple(spec.parts), seed=1)
+    models = posterior(held, spec, 1000, 1, exact=False).models
+    parts = models["purchase"], models["spend"], 7.0
+    monkeypatch.setattr(forecast_module, "FUTURES", 3_000)
+    one_by_one = forecast(held, *parts, 1000)
+    whole = forecast_module.totals(held, *parts)
+    assert whole["purchase"] == pytest.approx(one_by_one.purchases.totals)
+    assert whole["spend"] == pytest.approx(one_by_one.spend.totals)
+    monkeypatch.setattr(forecast_module, "FUTURES", 600)
+    for part, few in forecast_module.totals(held, *parts).items():
+        assert few.mean() == pytest.approx(whole[part].mean(), rel=0.02)
+        assert few.std() == pytest.approx(whole[part].std(), rel=0.15)
 
 
 def test_a_sample_keeps_whole_customers_and_about_as_many_as_asked(cdnow_orders) -> None:
@@ -101,7 +116,6 @@ def test_a_sample_keeps_whole_customers_and_about_as_many_as_asked(cdnow_orders)
 
 
 def test_a_large_log_is_backtested_on_a_sample_which_says_so(cdnow_orders, monkeypatch) -> None:
-    monkeypatch.setattr(backtest_module, "LARGE", 2000)
     monkeypatch.setattr(backtest_module, "CUSTOMERS", 800)
     with read_purchases(cdnow_orders) as purchases:
         first, *_ = backtest_module.backtest(

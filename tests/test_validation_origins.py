@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import stats
 
+from bayesseg import discrepancy
 from bayesseg.validation import origins
 
 
@@ -21,82 +22,23 @@ def score(actual: float, mean: float, width: float = 1.0) -> dict:
     }
 
 
-def test_the_factor_is_the_marginal_of_a_normal_with_its_own_spread() -> None:
-    """The Student-t against the integral over σ² of prior times likelihood, by quadrature."""
-    past = [0.3, -0.2, 0.1]
-    own = origins.discrepancy([d**2 for d in past])
-    nu, s = origins.PRIOR["nu"], origins.PRIOR["scale"]
-
-    def weight(v: float) -> float:
-        prior = v ** -(nu / 2 + 1) * math.exp(-nu * s**2 / (2 * v))
-        return prior * math.prod(stats.norm.pdf(d, 0, math.sqrt(v)) for d in past)
-
-    norm = integrate.quad(weight, 0, np.inf, limit=200)[0]
-    for d in (0.0, 0.25, -0.6):
-        density = integrate.quad(
-            lambda v, d=d: weight(v) * stats.norm.pdf(d, 0, math.sqrt(v)), 0, np.inf, limit=200
-        )[0]
-        expected = stats.t.pdf(d / own["scale"], own["nu"]) / own["scale"]
-        assert density / norm == pytest.approx(expected, rel=1e-6)
-
-
-def test_the_interval_grows_with_past_misses_and_only_with_those() -> None:
+def test_an_origin_is_widened_by_the_misses_before_it_and_says_its_own() -> None:
     totals = np.random.default_rng(1).normal(100.0, 2.0, 4000)
-    first = origins.widened(score(100, 100), totals, [])
-    good = origins.widened(score(100, 100), totals, [0.0001] * 6)
-    bad = origins.widened(score(100, 100), totals, [0.16, 0.09, 0.16, 0.04, 0.09, 0.16])
-    assert good["hi"] - good["lo"] < first["hi"] - first["lo"] < bad["hi"] - bad["lo"]
-    assert (first["nu"], first["scale"], first["learnt_from"]) == (2.0, 0.1, 0)
-    reach = math.exp(0.1 * stats.t.ppf(0.975, 2))
-    assert first["hi"] == pytest.approx(100 * reach, rel=0.02)
+    past = [{"log": 0.3, "spread": 0.02}, {"log": -0.2, "spread": 0.02}]
+    found = origins.widened(score(150, 100), totals, past)
+    own = discrepancy.learnt(past)
+    assert (found["lo"], found["hi"]) == own.widened(totals, 0.95)
+    assert (found["right"], found["learnt_from"]) == (own.right, 2)
+    assert found["miss"]["log"] == pytest.approx(math.log(1.5))
+    assert found["inside"]
 
 
-def test_widened_intervals_cover_at_their_level_where_misses_are_normal() -> None:
-    rng = np.random.default_rng(2)
-    inside = []
-    for _ in range(300):
-        sigma = 0.1 / math.sqrt(stats.chi2.rvs(2, random_state=rng) / 2)
-        misses = rng.normal(0.0, sigma, 5)
-        totals = rng.normal(100.0, 1.0, 2000)
-        truth = rng.normal(100.0, 1.0) * math.exp(misses[-1])
-        found = origins.widened(score(truth, 100), totals, list(misses[:-1] ** 2))
-        inside.append(found["inside"])
-    assert np.mean(inside) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 300))
-
-
-@pytest.mark.parametrize("sd", [0.1, 0.2])
-def test_widened_intervals_of_a_right_model_are_not_far_too_wide(sd: float) -> None:
-    """Its misses are what its draws say already; narrower totals the prior of a tenth widens."""
-    rng = np.random.default_rng(5)
-
-    def forecast() -> tuple[dict, np.ndarray]:
-        totals = 100 * np.exp(rng.normal(0.0, sd, 1000))
-        return score(100 * math.exp(rng.normal(0.0, sd)), totals.mean()), totals
-
-    inside = []
-    for _ in range(1500):
-        past = [origins.excess(*forecast(), 0.5) for _ in range(5)]
-        inside.append(origins.widened(*forecast(), past)["inside"])
-    assert 0.93 <= np.mean(inside) <= 0.995
-
-
-def test_an_excess_is_what_the_draws_do_not_explain() -> None:
-    totals = 100 * np.exp(np.random.default_rng(3).normal(0.0, 0.1, 100_000))
-    assert origins.excess(score(150, 100), totals, 0.5) == pytest.approx(
-        math.log(1.5) ** 2 - 0.01, abs=2e-4
-    )
-    assert origins.excess(score(105, 100), totals, 0.5) == 0.0
-
-
-def test_a_total_that_never_came_teaches_most_of_all() -> None:
-    totals = np.full(1000, 694.0)
+def test_a_total_that_never_came_has_no_bias_and_teaches_all_the_same() -> None:
     none = score(1, 694) | {"actual": 0.0, "bias": None, "inside": False}
-    assert origins.excess(none, totals, 0.5) == pytest.approx(math.log(694 / 0.5) ** 2)
-    none["widened"] = origins.widened(none, totals, [])
+    none["widened"] = origins.widened(none, np.full(1000, 694.0), [])
     found = origins.totals_of([none])
     assert (found["bias"], found["inside"]) == ([None], 0)
-    assert found["discrepancy"]["scale"] > 4
-    assert origins.excess(none | {"mean": None}, totals, 0.5) is None
+    assert found["discrepancy"]["hi"] > 100
 
 
 def judged(missed: int, widened: int, count: int) -> str:
@@ -140,13 +82,12 @@ def test_a_family_is_chosen_by_earlier_origins_alone() -> None:
 def test_totals_count_signs_and_carry_the_factor_for_the_next() -> None:
     scores = [score(100, 142), score(100, 89, 20), score(100, 80)]
     for i, one in enumerate(scores):
-        one["widened"] = {"inside": i != 0, "excess": math.log(one["actual"] / one["mean"]) ** 2}
+        miss = {"log": math.log(one["actual"] / one["mean"]), "spread": 0.02}
+        one["widened"] = {"inside": i != 0, "miss": miss}
     found = origins.totals_of(scores)
     assert found["bias"] == pytest.approx([0.42, -0.11, -0.20])
     assert (found["sign_changes"], found["inside"], found["inside_widened"]) == (1, 1, 2)
     assert found["worst_bias"] == pytest.approx(0.42)
-    logs = [math.log(100 / m) for m in (142, 89, 80)]
-    scale = math.sqrt((2 * 0.01 + sum(d * d for d in logs)) / 5)
-    assert found["discrepancy"]["scale"] == pytest.approx(scale)
-    assert found["discrepancy"]["hi"] == pytest.approx(math.exp(scale * stats.t.ppf(0.975, 5)))
-    assert found["discrepancy"]["lo"] * found["discrepancy"]["hi"] == pytest.approx(1.0)
+    own = discrepancy.learnt([one["widened"]["miss"] for one in scores])
+    assert (found["discrepancy"]["lo"], found["discrepancy"]["hi"]) == own.factor(0.95)
+    assert found["discrepancy"]["right"] == own.right

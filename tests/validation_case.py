@@ -1,10 +1,36 @@
 """Documents of ``bayesseg validate`` as ``bayesseg/validation/document.py`` lays them out."""
 
 import itertools
+import math
 from copy import deepcopy
+
+import numpy as np
+import pandas as pd
 
 CDNOW = {"bgnbd": 1655.0, "mbgnbd": 1573.0, "paretonbd": 1642.0}
 TITLES = {"bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "paretonbd": "Pareto/NBD"}
+
+
+def shop(customers, *, days, seed=1, until=60, factor=1.0):
+    """A purchase log of BG/NBD customers who come in the first ``until`` days, and who is of the web.
+
+    Two fifths are; they buy ``factor`` times as often.
+    """
+    rng = np.random.default_rng(seed)
+    web, rows = rng.random(customers) < 0.4, []
+    for i in range(customers):
+        rate = rng.gamma(0.8, 1 / 60) * (factor if web[i] else 1.0)
+        drop, day = rng.beta(1.0, 4.0), rng.integers(0, until)
+        rows.append((f"c{i:04}", int(day)))
+        while rng.random() >= drop:
+            day += rng.exponential(1 / rate)
+            if day > days:
+                break
+            rows.append((f"c{i:04}", int(day)))
+    frame = pd.DataFrame(rows, columns=["customer_id", "day"]).drop_duplicates()
+    frame["date"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["day"], unit="D")
+    frame["amount"] = rng.gamma(6.0, 5.0, len(frame)).round(2)
+    return frame[["customer_id", "date", "amount"]], web
 
 
 def score(actual, mean, half, **more):
@@ -20,10 +46,9 @@ def score(actual, mean, half, **more):
             "lo": mean - 2 * half,
             "hi": mean + 2 * half,
             "inside": mean - 2 * half <= actual <= mean + 2 * half,
-            "nu": 2,
-            "scale": 0.1,
+            "right": 0.5,
             "learnt_from": 0,
-            "excess": 0.0,
+            "miss": {"log": math.log(actual / mean), "spread": half / mean / 2},
         },
         "mae": 0.76,
         "rmse": 1.6,
@@ -84,6 +109,7 @@ def row(name, title, kind, purchases, *, spend=None, active=None, detail=True):
         }
         if detail
         else None,
+        "by_group": [] if detail else None,
         "pit": {
             "edges": [i / 10 for i in range(11)],
             "counts": [236] * 10,
@@ -146,11 +172,10 @@ def record(found, name, verdict):
             "inside": sum(s["inside"] for s in scores),
             "inside_widened": sum(s["widened"]["inside"] for s in scores),
             "discrepancy": {
-                "nu": 8,
-                "scale": 0.27,
+                "right": 0.02,
                 "lo": 0.55,
                 "hi": 1.8,
-                "prior": {"nu": 2, "scale": 0.1},
+                "prior": {"right": 0.5, "nu": 4, "scale": 0.2},
             },
         }
 
@@ -226,6 +251,7 @@ def document(biases=(-0.164,), *, families=("mbgnbd", "bgnbd"), verdict="caution
             "horizon_days": 273,
             "data": {"first": "1997-01-01", "last": "1998-06-30", "days": 545, "customers": 2357},
             "families": list(families),
+            "attributes": [],
             "origins": found,
             "skipped": [],
             "chosen": {

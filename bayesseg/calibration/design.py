@@ -57,7 +57,8 @@ class Simulated:
     Attributes:
         truth: free parameters, each (1,).
         columns: customers to learn from.
-        held_out: one customer more, of the same truth.
+        held_out: one customer more, of a truth of its own: one of the same truth is likelier under it
+            than under draws that never saw that customer, and ranks would not be uniform.
         redrawn: data sets refused before this one.
     """
 
@@ -73,14 +74,17 @@ def simulated(
     """Free parameters from the priors of ``part`` and customers from ``family.simulate``."""
     assert family.simulate is not None
     scales, exposure = design.scales(unit_days), design.exposure(family, unit_days)
-    more = {name: np.append(values, np.median(values)) for name, values in exposure.items()}
-    redrawn = 0
-    while True:
+
+    def drawn(rng: np.random.Generator) -> tuple[Columns, dict[str, float]]:
         truth = {p.name: priors.sample(part.priors[p.name], 1, scales, rng) for p in family.params}
-        theta = {name: float(value[0]) for name, value in family.derive(truth).items()}
-        columns = family.simulate(theta, more, rng)
-        learnt = {name: values[:-1] for name, values in columns.items()}
-        if (learnt[family.columns[0]] > 0).sum() >= design.repeaters:
-            held_out = {name: values[-1:] for name, values in columns.items()}
-            return Simulated(truth, learnt, held_out, redrawn)
+        return truth, {name: float(value[0]) for name, value in family.derive(truth).items()}
+
+    redrawn, own = 0, rng.spawn(1)[0]
+    while True:
+        truth, theta = drawn(rng)
+        columns = family.simulate(theta, exposure, rng)
+        if (columns[family.columns[0]] > 0).sum() >= design.repeaters:
+            middle = {name: np.median(values, keepdims=True) for name, values in exposure.items()}
+            held_out = family.simulate(drawn(own)[1], middle, own)
+            return Simulated(truth, columns, held_out, redrawn)
         redrawn += 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bayesseg._types import Draws, Family, Table
+from bayesseg._types import Columns, Draws, Family, Table
 from bayesseg.families import FAMILIES
 from bayesseg.inference.laplace import laplace, shortfall
 from bayesseg.priors import Scales
 from bayesseg.spec import InferenceSpec, PartSpec
 
-type Fit = Callable[[Table, int], Draws]
-"""(table, seed) -> draws."""
+type Fit = Callable[[Columns, int], Draws]
+"""(columns, seed) -> draws."""
 
 
 def fitter(
@@ -40,5 +40,14 @@ def fitter(
             return draws
         return nuts_fit(table, seed)
 
-    engines: Mapping[str, Fit] = {"nuts": nuts_fit, "laplace": laplace_fit, "auto": laplace_fit}
-    return engines[engine]
+    engines: Mapping[str, Callable[[Table, int], Draws]] = {
+        "nuts": nuts_fit,
+        "laplace": laplace_fit,
+        "auto": laplace_fit,
+    }
+
+    def fit(columns: Columns, seed: int) -> Draws:
+        assert family.tabulate is not None
+        return engines[engine](family.tabulate(columns), seed)
+
+    return fit

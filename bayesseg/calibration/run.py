@@ -4,7 +4,6 @@ The document::
 
     {"schema_version": 1, "model": "retail", "seed": 1, "simulations": 200, "passed": true,
      "seconds": 118.0,
-     "not_covered": ["segments"],                  # parts this cannot speak of
      "parts": {"purchase": {
          "family": "mbgnbd", "title": "MBG/NBD", "engine": "laplace",
          "verdict": "passed",                      # or "failed"
@@ -38,16 +37,16 @@ import numpy as np
 
 from bayesseg._types import Family, OnProgress
 from bayesseg.calibration.design import Design
+from bayesseg.calibration.mixtures import plan_of
 from bayesseg.calibration.simulations import Job, Row, simulate_all
 from bayesseg.calibration.uniformity import ALPHA, POWER, detectable, judge
 from bayesseg.errors import UsageError
 from bayesseg.families import FAMILIES
-from bayesseg.spec import ModelSpec
+from bayesseg.spec import ModelSpec, PartSpec
 
 FEWEST = 20
 CLEAN = 0.99
 """Share of fits that must end with every gate of the computation passed."""
-COVERED = ("purchase", "spend")
 ENGINES = ("laplace", "nuts")
 
 
@@ -68,32 +67,28 @@ def run(
         spec: the model; its own priors make the truths.
         simulations: data sets a part.
         seed: of everything; the same rows for any number of processes.
-        engine: ``laplace`` (which falls back to nuts, as in production) or ``nuts``; None takes the
-            model's own, and ``laplace`` for ``auto``.
+        engine: ``laplace`` (which falls back to nuts, as in production) or ``nuts``, of purchases and
+            spend; None takes the model's own, and ``laplace`` for ``auto``.
         customers: in each data set; None takes the design's 200.
         processes: side by side; above 1 only under an ``if __name__ == "__main__"``.
         folder: keeps every simulation, so that an interrupted run goes on where it was.
         on_progress: told of every simulation.
 
     Raises:
-        UsageError: too few simulations, an engine without draws, or nothing that can be calibrated.
+        UsageError: too few simulations, an engine without draws, or a number of segments left open.
         ResourcesMissing: a process died.
     """
     began = time.perf_counter()
-    parts = [part for part in COVERED if part in spec.parts]
-    if not parts:
-        raise UsageError(
-            f"model {spec.name!r} has no purchase or spend part to calibrate",
-            fix="give --model retail or another model with purchases",
-        )
     if simulations < FEWEST:
         raise UsageError(
             f"{simulations} simulations show nothing", fix=f"give {FEWEST} or more; 200 is usual"
         )
     design = Design() if customers is None else replace(Design(), customers=customers)
+    if "segments" in spec.parts:
+        plan_of(FAMILIES[spec.parts["segments"].family], spec)  # refuses before the long work
     found = {}
-    for part in parts:
-        job = Job(spec, part, _engine(engine or spec.parts[part].engine), design, seed)
+    for part, own in spec.parts.items():
+        job = Job(spec, part, _engine(own, engine), design, seed)
         found[part] = sbc(
             job, simulations, processes=processes, folder=folder, on_progress=on_progress
         )
@@ -104,7 +99,6 @@ def run(
         "simulations": simulations,
         "passed": all(part["verdict"] == "passed" for part in found.values()),
         "seconds": round(time.perf_counter() - began, 1),
-        "not_covered": [part for part in spec.parts if part not in found],
         "parts": found,
     }
 
@@ -127,8 +121,7 @@ def sbc(
         folder=folder,
         on_progress=on_progress,
     )
-    own = FAMILIES[job.spec.parts[job.part].family]
-    return {"family": own.name, "title": own.title} | _judged(job, rows)
+    return {"family": job.family.name, "title": job.family.title} | _judged(job, rows)
 
 
 def _judged(job: Job, rows: list[Row]) -> dict[str, Any]:
@@ -167,10 +160,12 @@ def _judged(job: Job, rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _engine(name: str) -> str:
+def _engine(part: PartSpec, asked: str | None) -> str:
+    """The engine of a part; a mixture has its own, whatever is asked of the others."""
+    name = part.engine if part.engine == "gibbs" else asked or part.engine
     if name == "auto":
         return "laplace"
-    if name not in ENGINES:
+    if name not in (*ENGINES, "gibbs"):
         raise UsageError(
             f"engine {name!r} has no draws to calibrate", fix=f"give {' or '.join(ENGINES)}"
         )

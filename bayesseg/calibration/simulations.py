@@ -23,19 +23,17 @@ import numpy as np
 
 from bayesseg import _files, gates
 from bayesseg._types import Array, Draws, Family, OnProgress, Progress
-from bayesseg.calibration.design import Design, simulated
+from bayesseg.calibration import mixtures
+from bayesseg.calibration.design import Design, Simulated, simulated
 from bayesseg.calibration.fits import Fit, fitter
 from bayesseg.calibration.quantities import quantities
 from bayesseg.calibration.uniformity import DRAWS
 from bayesseg.errors import ResourcesMissing, UsageError
 from bayesseg.families import FAMILIES
-from bayesseg.spec import ModelSpec
+from bayesseg.spec import ModelSpec, PartSpec
 
 type Row = Mapping[str, Any]
 """One simulation: its number, the engine that answered, faults in words, ranks by quantity."""
-
-_OF_THE_DATA = ("spend_mean_exists",)
-"""Hard gates that judge the data, not the computation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +47,75 @@ class Job:
     seed: int
 
     @property
+    def own(self) -> PartSpec:
+        """The part of the model that is calibrated."""
+        return self.spec.parts[self.part]
+
+    @property
+    def family(self) -> Family:
+        """The registered family of that part."""
+        return FAMILIES[self.own.family]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What a row depends on, the code included."""
-        part = self.spec.parts[self.part]
         return {
-            "family": part.family,
+            "family": self.own.family,
             "engine": self.engine,
-            "priors": {name: asdict(prior) for name, prior in part.priors.items()},
+            "priors": {name: asdict(prior) for name, prior in self.own.priors.items()},
+            "options": dict(self.own.options),
+            "features": [asdict(feature) for feature in self.spec.features],
             "unit_days": self.spec.unit_days,
             "inference": asdict(self.spec.inference),
             "design": asdict(self.design),
             "seed": self.seed,
             "code": _code(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the loop needs to know of a part.
+
+    Attributes:
+        simulated: ``(job, rng) -> Simulated``, by the registered family.
+        fitter: ``(job, fitted family) -> Fit``.
+        ranked: ``(job, parameters (S, ...), simulated) -> {name: (S,)}``, by the registered family.
+        excused: hard gates that judge the data or the labels, and not the computation.
+    """
+
+    simulated: Callable[[Job, np.random.Generator], Simulated]
+    fitter: Callable[[Job, Family], Fit]
+    ranked: Callable[[Job, Mapping[str, Array], Simulated], dict[str, Array]]
+    excused: tuple[str, ...]
+
+
+_BUYERS = Kind(
+    lambda job, rng: simulated(job.family, job.own, job.design, job.spec.unit_days, rng),
+    lambda job, fitted: fitter(
+        job.engine,
+        fitted,
+        job.own,
+        job.design.scales(job.spec.unit_days),
+        job.spec.inference,
+    ),
+    lambda job, theta, made: quantities(
+        job.family, theta, made.columns, made.held_out, job.design, job.spec.unit_days
+    ),
+    ("spend_mean_exists",),
+)
+_SEGMENTS = Kind(
+    lambda job, rng: mixtures.simulated(job.family, job.spec, job.design, rng),
+    lambda job, fitted: mixtures.fitter(fitted, job.spec),
+    lambda job, theta, made: mixtures.quantities(job.family, job.spec, theta, made),
+    # all that speaks of single segments: what is ranked does not
+    (
+        *("rhat", "ess_bulk", "ess_tail", "mcse_mean"),
+        *("mode_agreement", "labels_identified", "overlap", "smallest_segment"),
+    ),
+)
+KINDS: Mapping[str, Kind] = {"purchase": _BUYERS, "spend": _BUYERS, "segments": _SEGMENTS}
+"""How each part is calibrated."""
 
 
 def simulate_all(
@@ -90,7 +144,7 @@ def simulate_all(
     """
     with _ledger(folder, job) as (rows, keep):
         todo = [i for i in range(simulations) if i not in rows]
-        label = FAMILIES[job.spec.parts[job.part].family].title
+        label = job.family.title
         before = simulations - len(todo)
         for done, row in enumerate(_rows(job, todo, fitted, processes), before + 1):
             rows[row["simulation"]] = row
@@ -100,26 +154,22 @@ def simulate_all(
     return [rows[i] for i in range(simulations)]
 
 
-def _simulation(job: Job, fitted: Family, fit: Fit, i: int) -> Row:
+def _simulation(job: Job, fit: Fit, i: int) -> Row:
     """Simulation i. An error becomes a fault of the row, which then has no ranks.
 
-    The registered family simulates and computes what is ranked; ``fitted`` meets the data only.
+    The registered family simulates and computes what is ranked; the fitted one meets the data only.
     """
     began = time.perf_counter()
-    key = int.from_bytes(job.part.encode())
-    rng = np.random.default_rng([job.seed, key, i])
-    part, unit_days = job.spec.parts[job.part], job.spec.unit_days
-    family = FAMILIES[part.family]
-    made = simulated(family, part, job.design, unit_days, rng)
+    kind = KINDS[job.part]
+    rng = np.random.default_rng([job.seed, int.from_bytes(job.part.encode()), i])
+    made = kind.simulated(job, rng)
     row: dict[str, Any] = {"simulation": i, "redrawn": made.redrawn}
-    row["truth"] = {name: float(value[0]) for name, value in made.truth.items()}
+    row["truth"] = {name: value[0].tolist() for name, value in made.truth.items()}
     try:
-        assert fitted.tabulate is not None
-        draws = fit(fitted.tabulate(made.columns), int(rng.integers(2**31)))
+        draws = fit(made.columns, int(rng.integers(2**31)))
         row |= {"engine": draws.info["engine"], "faults": _faults(job, draws)}
-        thinned = {n: _thinned(v) for n, v in draws.values.items()}
-        both = {n: np.append(made.truth[n], thinned[n]) for n in thinned}
-        found = quantities(family, both, made.columns, made.held_out, job.design, unit_days)
+        both = {n: np.concatenate([made.truth[n], _thinned(v)]) for n, v in draws.values.items()}
+        found = kind.ranked(job, both, made)
         row["ranks"] = {name: _rank(values, rng) for name, values in found.items()}
     except Exception as error:
         row |= {"engine": "none", "ranks": {}, "faults": [f"{type(error).__name__}: {error}"]}
@@ -127,7 +177,7 @@ def _simulation(job: Job, fitted: Family, fit: Fit, i: int) -> Row:
 
 
 def _thinned(values: Array) -> Array:
-    flat = values.reshape(-1)
+    flat = values.reshape(-1, *values.shape[2:])
     return flat[np.arange(DRAWS) * len(flat) // DRAWS]
 
 
@@ -146,12 +196,14 @@ def _rank(values: Array, rng: np.random.Generator) -> int | None:
 
 def _faults(job: Job, draws: Draws) -> list[str]:
     """Hard gates that judge the computation and do not hold, in words."""
-    alone = replace(job.spec, parts={job.part: job.spec.parts[job.part]})
+    alone = replace(job.spec, parts={job.part: job.own})
     facts = {"scales": job.design.scales(job.spec.unit_days)}
     return [
         check.detail
         for check in gates.gates(alone, {job.part: draws}, facts)
-        if check.severity == "hard" and not check.passed and check.name not in _OF_THE_DATA
+        if check.severity == "hard"
+        and not check.passed
+        and check.name not in KINDS[job.part].excused
     ]
 
 
@@ -195,12 +247,9 @@ def _rows(job: Job, todo: list[int], fitted: Family | None, processes: int) -> I
 
 
 def _own_rows(job: Job, todo: list[int], fitted: Family | None = None) -> Iterator[Row]:
-    part = job.spec.parts[job.part]
-    fitted = fitted or FAMILIES[part.family]
-    scales = job.design.scales(job.spec.unit_days)
-    fit = fitter(job.engine, fitted, part, scales, job.spec.inference)
+    fit = KINDS[job.part].fitter(job, fitted or job.family)
     for i in todo:
-        yield _simulation(job, fitted, fit, i)
+        yield _simulation(job, fit, i)
 
 
 def _child(job: Job, todo: list[int], connection: Connection) -> None:
@@ -221,7 +270,7 @@ def _ledger(
     if folder is None:
         yield {}, lambda row: None
         return
-    path = folder / f"{job.part}-{job.spec.parts[job.part].family}-{job.engine}.jsonl"
+    path = folder / f"{job.part}-{job.own.family}-{job.engine}.jsonl"
     with _files.lock(path):
         rows = _found(path, job)
         # a line cut short by a crash goes; the rest is put back before more is appended

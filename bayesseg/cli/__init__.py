@@ -5,6 +5,7 @@ Nothing heavy is imported here: verbs import what they need when they are called
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -44,6 +45,8 @@ def _root(
 
 def main() -> None:
     """The entry point ``bayesseg``."""
+    # every matrix here is small: threads of BLAS would spin, not help, and cores are divided higher up
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     listen()
     try:
         sys.exit(call(sys.argv[1:] or ["--help"]))

@@ -149,7 +149,7 @@ class FitFlags:
     ] = "retail"
     attributes: Annotated[
         Path | None,
-        typer.Option(help="Facts about customers, one row each, joined by id (not for validate)."),
+        typer.Option(help="Facts about customers, one row each, joined by id."),
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED
     engine: Annotated[
@@ -166,6 +166,28 @@ class FitFlags:
 
         spec = load_spec(self.model)
         return spec if self.engine is None else with_engine(spec, self.engine)
+
+
+Names = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The experts' map of segments: names, merges, splits (see segments --names-out).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LineageFlags:
+    """What the segments of a fit are called and which run they go on from."""
+
+    previous: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on from this run: its segments keep ids, names and map."
+        ),
+    ] = None
+    names: Names = None
 
 
 @dataclass(frozen=True, slots=True)

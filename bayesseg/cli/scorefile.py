@@ -34,11 +34,18 @@ def format_of(target: str, given: str | None) -> str:
 
 
 def encoded(
-    table: pd.DataFrame, kind: str, units: Mapping[str, str] | None = None, *, raw: bool = False
+    table: pd.DataFrame,
+    kind: str,
+    fields: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    raw: bool = False,
 ) -> bytes:
-    """The bytes of ``table``; ``raw`` leaves out the guard of CSV cells."""
+    """The bytes of ``table``; ``raw`` leaves out the guard of CSV cells.
+
+    ``fields`` is what a Parquet file says of each column, such as its unit.
+    """
     if kind == "parquet":
-        return _parquet(table, units or {})
+        return _parquet(table, fields or {})
     if kind == "ndjson":
         plain = table.assign(**{name: _days(table[name]) for name in table if name == "as_of"})
         return plain.to_json(orient="records", lines=True, date_format="iso").encode()
@@ -49,7 +56,7 @@ def encoded(
     return buffer.getvalue()
 
 
-def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
+def _parquet(table: pd.DataFrame, fields: Mapping[str, Mapping[str, str]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,12 +68,12 @@ def _parquet(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
         "as_of": pa.date32(),
         "scored_at": pa.timestamp("s", tz="UTC"),
     }
-    fields = [
-        pa.field(f.name, types.get(f.name, f.type), metadata={"unit": units.get(f.name, "")})
+    described = [
+        pa.field(f.name, types.get(f.name, f.type), metadata=dict(fields.get(f.name, {})))
         for f in arrow.schema
     ]
     buffer = io.BytesIO()
-    pq.write_table(arrow.cast(pa.schema(fields)), buffer, write_page_checksum=True)
+    pq.write_table(arrow.cast(pa.schema(described)), buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 

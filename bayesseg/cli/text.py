@@ -28,6 +28,8 @@ def _numeric(cell: str) -> bool:
     return cell in ("", "–") or cell.lstrip("-−+")[:1].isdigit()
 
 
+_LEVELS = 6
+"""Of a text column, the most levels shown."""
 _COMPUTATION = {
     "passed": "computed correctly",
     "failed": "NOT computed reliably",
@@ -77,7 +79,7 @@ def parameter_table(rows: Iterable[Mapping[str, Any]]) -> str:
         [
             (
                 row["part"],
-                row["name"],
+                ", ".join(filter(None, (row["name"], row.get("note")))),
                 _short(row["mean"]),
                 _short(row["sd"]),
                 f"{row['quantile']:.2f}" if "quantile" in row else "",
@@ -86,6 +88,20 @@ def parameter_table(rows: Iterable[Mapping[str, Any]]) -> str:
             for row in rows
         ],
     )
+
+
+def names_table(found: Mapping[str, Any]) -> str:
+    """The segments that a manifest's entry shows: what they are made of, and who holds on to them."""
+    from bayesseg.segment_map import from_json, shown
+
+    own = from_json(found.get("map"))
+    rows = []
+    for one in shown(found):
+        entry = own.entry(one.id)
+        held = [word for word, is_so in (("pinned", entry.pin), ("locked", entry.lock)) if is_so]
+        made = " + ".join(one.of) + (f", {one.rule}" if one.rule else "")
+        rows.append((one.id, one.name, made if made != one.id else "", ", ".join(held)))
+    return table(("segment", "name", "made of", "held"), rows)
 
 
 def segment_table(segments: Iterable[Mapping[str, Any]]) -> str:
@@ -112,15 +128,53 @@ def segment_table(segments: Iterable[Mapping[str, Any]]) -> str:
 
 
 def profile_table(segments: Sequence[Mapping[str, Any]]) -> str:
-    """The features of each segment, mean with its 90 % interval."""
+    """The features of each segment, mean with its 90 % interval; of text the shares of its levels."""
     from bayesseg.report.words import load_words
 
     words = load_words("en")
-    features = list(segments[0]["profile"]) if segments else []
+    ids = tuple(one["id"] for one in segments)
+    if not segments:
+        return table(("feature", *ids), [])
+    shown = [
+        (name, [one["profile"][name] for one in segments], "number")
+        for name in segments[0]["profile"]
+    ]
+    for column, levels in segments[0]["levels"].items():
+        shares = {level: [one["levels"][column][level] for one in segments] for level in levels}
+        most: dict[str, float] = {
+            level: max(one["mean"] or 0.0 for one in own) for level, own in shares.items()
+        }
+        common = sorted(levels, key=lambda level: -most[level])[:_LEVELS]
+        shown += [
+            (f"{column} = {level}", shares[level], "percent") for level in common if most[level]
+        ]
     return table(
-        ("feature", *(row["id"] for row in segments)),
-        [(name, *(words.interval(row["profile"][name]) for row in segments)) for name in features],
+        ("feature", *ids),
+        [(name, *(words.interval(one, kind) for one in found)) for name, found, kind in shown],
     )
+
+
+def totals_lines(document: Mapping[str, Any]) -> list[str]:
+    """Each total with its intervals: of the mean, of what comes, widened by past misses."""
+    from bayesseg.report.words import load_words
+
+    words, settings = load_words("en"), document["settings"]
+    spans = {
+        "expected_purchases": f"purchases in {settings['horizon_days']} days",
+        "clv": f"{'revenue' if settings['margin'] == 1 else 'margin'} in "
+        f"{settings['value_horizon_days']} days, discounted",
+    }
+    lines = []
+    for name, what in spans.items():
+        if (total := document["totals"].get(name)) is None:
+            continue
+        found = [f"{what}: {words.interval(total)} expected"]
+        for key, said in (("pred", "to come"), ("widened", "widened by past misses")):
+            if total.get(f"{key}_lo") is not None:
+                ends = {"mean": total["mean"], "lo": total[f"{key}_lo"], "hi": total[f"{key}_hi"]}
+                found.append(f"{words.halves(ends)[1]} {said}")
+        lines.append("; ".join(found))
+    return lines
 
 
 def effect_table(effects: Mapping[str, Mapping[str, Any]]) -> str:
@@ -129,9 +183,9 @@ def effect_table(effects: Mapping[str, Mapping[str, Any]]) -> str:
 
     words = load_words("en")
     return table(
-        ("what parts the segments", "measure", "0 to 1"),
+        ("what parts the segments", "measure", "0 to 1", "in the model"),
         [
-            (name, one["measure"], words.interval(one))
+            (name, one["measure"], words.interval(one), "yes" if one["role"] == "base" else "no")
             for name, one in sorted(effects.items(), key=lambda item: -(item[1]["mean"] or 0.0))
         ],
     )

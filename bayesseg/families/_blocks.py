@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from bayesseg._compiled import compiled
 from bayesseg._types import Array, IntArray
+from bayesseg.families._special import exp
 
 type Theta = Mapping[str, Array]
 type Numbers = Mapping[str, Any]
@@ -66,6 +67,9 @@ class Block:
         start: ``(starts, components, prior) -> params`` to begin EM from.
         trial: ``(params, prior, rng) -> (params, log ratio (S,))``: a Metropolis proposal judged with
             latents integrated out and labels given; the ratio is that of priors and proposals.
+        tail: ``(cells, pattern, *prepared, weights (n, all cells), at, out (n,))`` adds to ``out`` how
+            much of each cell's density lies farther out than the row, times its weight; the block's
+            cells start at ``at``. Only of measurements, which have a far.
         patterned: the kernels look rows' missing cells up by pattern.
     """
 
@@ -81,6 +85,7 @@ class Block:
     log_prior: Callable[..., Array]
     start: Callable[..., Params]
     trial: Callable[..., tuple[Params, Array]] | None = None
+    tail: Callable[..., None] | None = None
     patterned: bool = False
 
     def own(self, theta: Theta) -> Params:
@@ -97,26 +102,44 @@ def cells_last(values: Array) -> Array:
 # --- the mixture over all blocks -----------------------------------------------------------------
 
 
+_LOWEST = -700.0
+"""Below, an exponential is nothing beside one."""
+
+
 @compiled
-def normalise(log_joint: Array) -> Array:
-    """Turn log joint densities (n, S, K) into responsibilities, in place; log densities (n, S)."""
+def shares(log_joint: Array, first: int, out: Array) -> Array:
+    """Responsibilities of log joint densities (n, S, K) to ``out`` from draw ``first`` on.
+
+    Returns:
+        Log densities, (n, S).
+    """
     n, S, K = log_joint.shape
-    density = np.empty((n, S))
+    density, share = np.empty((n, S)), np.empty(S * K)
     for i in range(n):
         for s in range(S):
-            top = -np.inf
-            for k in range(K):
-                top = max(top, log_joint[i, s, k])
-            total = 0.0
+            top = log_joint[i, s, 0]
+            for k in range(1, K):
+                value = log_joint[i, s, k]
+                top = value if value > top else top
+            density[i, s] = top
             for k in range(K):
                 gap = log_joint[i, s, k] - top
-                share = 1.0 if gap == 0.0 else np.exp(gap)
-                log_joint[i, s, k] = share
-                total += share
+                share[s * K + k] = _LOWEST if gap < _LOWEST else gap
+        for c in range(S * K):
+            share[c] = exp(share[c])
+        for s in range(S):
+            total = 0.0
             for k in range(K):
-                log_joint[i, s, k] /= total
-            density[i, s] = top + np.log(total)
+                total += share[s * K + k]
+            for k in range(K):
+                out[i, first + s, k] = share[s * K + k] / total
+            density[i, s] += np.log(total)
     return density
+
+
+def normalise(log_joint: Array) -> Array:
+    """Turn log joint densities (n, S, K) into responsibilities, in place; log densities (n, S)."""
+    return shares(log_joint, 0, log_joint)
 
 
 def _part(block: Block, rows: Array) -> Part:
@@ -153,12 +176,12 @@ def joint_of(
     parts: tuple[Part, ...],
 ) -> Array:
     """``log_joint`` from prepared parameters."""
-    out = np.empty((len(parts[0].cells), *weights.shape))
-    out[:] = np.log(weights)
-    flat = out.reshape(len(out), -1)
+    flat = np.empty((len(parts[0].cells), weights.size))
+    with np.errstate(divide="ignore"):  # a component that a draw has not
+        flat[:] = np.log(weights).reshape(-1)
     for block, own, part in zip(blocks, ready, parts, strict=True):
         block.loglik(part.cells, part.pattern, *own, flat)
-    return out
+    return flat.reshape(len(flat), *weights.shape)
 
 
 def log_joint(blocks: tuple[Block, ...], theta: Theta, parts: tuple[Part, ...]) -> Array:

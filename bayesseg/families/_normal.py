@@ -18,8 +18,12 @@ from scipy.special import digamma, gammaln, multigammaln
 from bayesseg._compiled import compiled
 from bayesseg._random import gamma, normal, stream
 from bayesseg._types import Array, IntArray
+from bayesseg.families._beyond import beyond
 from bayesseg.families._blocks import PURPOSES, Block, Numbers, Params, Prepared, cells_last
+from bayesseg.families._special import log
 
+NEGLIGIBLE = 1e-9
+"""Weights below this are left out of a tail probability."""
 DEGREES = (3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 30.0)
 """Degrees of freedom that ``df = "learn"`` chooses among."""
 
@@ -130,10 +134,38 @@ def _diag_loglik(
                     out[i, c] += base[d, c]
         if heavy:
             for c in range(C):
-                out[i, c] += lift[seen, c] - 0.5 * (df[c] + seen) * np.log1p(square[c] / df[c])
+                out[i, c] += lift[seen, c] - 0.5 * (df[c] + seen) * log(1.0 + square[c] / df[c])
         else:
             for c in range(C):
                 out[i, c] -= 0.5 * square[c]
+
+
+@compiled
+def _diag_tail(
+    cells: Array,
+    pattern: IntArray,
+    centre: Array,
+    precision: Array,
+    base: Array,
+    df: Array,
+    lift: Array,
+    logs: Array,
+    weights: Array,
+    at: int,
+    out: Array,
+) -> None:
+    for i in range(len(cells)):
+        for c in range(len(df)):
+            if weights[i, at + c] < NEGLIGIBLE:
+                continue
+            square, seen = 0.0, 0
+            for d in range(cells.shape[1]):
+                x = cells[i, d]
+                if not np.isnan(x):
+                    seen += 1
+                    square += precision[d, c] * (x - centre[d, c]) ** 2
+            if seen:
+                out[i] += weights[i, at + c] * beyond(square, seen, df[c])
 
 
 @compiled
@@ -170,7 +202,7 @@ def _diag_expected(
             for c in range(C):
                 rate = 0.5 * (df[c] + square[c])
                 u = 0.5 * (df[c] + seen) / rate
-                stats[1, c] += weights[i, c] * (logs[seen, c] - np.log(rate) - u)
+                stats[1, c] += weights[i, c] * (logs[seen, c] - log(rate) - u)
                 pull[c] *= u
         for d in range(width):
             x = cells[i, d]
@@ -306,6 +338,7 @@ def _independent(columns: slice, prior: Numbers, pooled: bool) -> Block:
             partial(_diag_mode, pooled),
             partial(_diag_log_prior, pooled),
             start,
+            tail=_diag_tail,
         )
     )
 
@@ -380,6 +413,70 @@ def _full_squares(x: Array, roots: Array, shift: Array, y: Array, square: Array)
 
 
 @compiled
+def _products(x: Array, out: Array) -> None:
+    """1, x, and the lower triangle of x x'."""
+    width = len(x)
+    out[0] = 1.0
+    j = 1 + width
+    for d in range(width):
+        out[1 + d] = x[d]
+        for e in range(d + 1):
+            out[j] = x[d] * x[e]
+            j += 1
+
+
+@compiled
+def _quadratic(roots: Array, shift: Array, base: Array, out: Array) -> None:
+    """Normal log densities as coefficients (J, cells) of ``_products``, J filled up with zeros."""
+    width, C = shift.shape
+    out[:] = 0.0
+    out[0] = base
+    row = 0
+    for a in range(width):
+        for c in range(C):
+            out[0, c] -= 0.5 * shift[a, c] * shift[a, c]
+        j = 1 + width
+        for d in range(a + 1):
+            for c in range(C):
+                out[1 + d, c] += roots[row + d, c] * shift[a, c]
+            for e in range(d + 1):
+                half = 0.5 if d == e else 1.0
+                for c in range(C):
+                    out[j, c] -= half * roots[row + d, c] * roots[row + e, c]
+                j += 1
+        row += a + 1
+
+
+@compiled
+def _add_one(product: Array, terms: Array, out: Array) -> None:
+    for j in range(0, len(product), 3):
+        for c in range(len(out)):
+            out[c] += (
+                product[j] * terms[j, c]
+                + product[j + 1] * terms[j + 1, c]
+                + product[j + 2] * terms[j + 2, c]
+            )
+
+
+@compiled
+def _add_four(products: Array, terms: Array, out: Array) -> None:
+    """Four rows share what is read of the terms; each row's arithmetic is that of ``_add_one``."""
+    o, p, q, r = out[0], out[1], out[2], out[3]
+    for j in range(0, products.shape[1], 3):
+        u, v, w = terms[j], terms[j + 1], terms[j + 2]
+        o0, o1, o2 = products[0, j], products[0, j + 1], products[0, j + 2]
+        p0, p1, p2 = products[1, j], products[1, j + 1], products[1, j + 2]
+        q0, q1, q2 = products[2, j], products[2, j + 1], products[2, j + 2]
+        r0, r1, r2 = products[3, j], products[3, j + 1], products[3, j + 2]
+        for c in range(len(o)):
+            x, y, z = u[c], v[c], w[c]
+            o[c] += o0 * x + o1 * y + o2 * z
+            p[c] += p0 * x + p1 * y + p2 * z
+            q[c] += q0 * x + q1 * y + q2 * z
+            r[c] += r0 * x + r1 * y + r2 * z
+
+
+@compiled
 def _full_loglik(
     cells: Array,
     pattern: IntArray,
@@ -395,33 +492,66 @@ def _full_loglik(
     logs: Array,
     out: Array,
 ) -> None:
+    n, width = cells.shape
     C = len(df)
-    heavy = np.isfinite(df[0])
-    y, square = np.empty(C), np.empty(C)
-    for i in range(len(cells)):
-        p = pattern[i]
-        _full_squares(cells[i], roots[p], shift[p], y, square)
-        if heavy:
+    if np.isfinite(df[0]):
+        y, square = np.empty(C), np.empty(C)
+        for i in range(n):
+            p = pattern[i]
+            _full_squares(cells[i], roots[p], shift[p], y, square)
             seen = patterns[p].sum()
             for c in range(C):
-                tail = 0.5 * (df[c] + seen) * np.log1p(square[c] / df[c])
+                tail = 0.5 * (df[c] + seen) * log(1.0 + square[c] / df[c])
                 out[i, c] += base[p, c] + lift[seen, c] - tail
+        return
+    J = 3 * ((1 + width + width * (width + 1) // 2 + 2) // 3)
+    terms, known = np.empty((len(patterns), J, C)), np.zeros(len(patterns), dtype=np.bool_)
+    products = np.zeros((4, J))
+    i = 0
+    while i < n:
+        p = pattern[i]
+        if not known[p]:
+            _quadratic(roots[p], shift[p], base[p], terms[p])
+            known[p] = True
+        four = i + 4 <= n and pattern[i + 1] == pattern[i + 2] == pattern[i + 3] == p
+        rows = 4 if four else 1
+        for k in range(rows):
+            _products(cells[i + k], products[k])
+        if four:
+            _add_four(products, terms[p], out[i : i + 4])
         else:
-            for c in range(C):
-                out[i, c] += base[p, c] - 0.5 * square[c]
+            _add_one(products[0], terms[p], out[i])
+        i += rows
 
 
 @compiled
-def _products(x: Array, out: Array) -> None:
-    """1, x, and the lower triangle of x x'."""
-    width = len(x)
-    out[0] = 1.0
-    j = 1 + width
-    for d in range(width):
-        out[1 + d] = x[d]
-        for e in range(d + 1):
-            out[j] = x[d] * x[e]
-            j += 1
+def _full_tail(
+    cells: Array,
+    pattern: IntArray,
+    roots: Array,
+    shift: Array,
+    base: Array,
+    patterns: npt.NDArray[np.bool_],
+    centre: Array,
+    fill: Array,
+    left: Array,
+    df: Array,
+    lift: Array,
+    logs: Array,
+    weights: Array,
+    at: int,
+    out: Array,
+) -> None:
+    C = len(df)
+    y, square = np.empty(C), np.empty(C)
+    for i in range(len(cells)):
+        p = pattern[i]
+        seen = patterns[p].sum()
+        if seen:
+            _full_squares(cells[i], roots[p], shift[p], y, square)
+            for c in range(C):
+                if weights[i, at + c] >= NEGLIGIBLE:
+                    out[i] += weights[i, at + c] * beyond(square[c], seen, df[c])
 
 
 @compiled
@@ -435,6 +565,75 @@ def _complete(x: Array, there: Array, centre: Array, fill: Array, out: Array) ->
             for e in range(width):
                 if there[e]:
                     out[d] += fill[d, e] * (x[e] - centre[e])
+
+
+@compiled
+def _add_completed(
+    moments: Array,
+    size: Array,
+    there: npt.NDArray[np.bool_],
+    centre: Array,
+    fill: Array,
+    left: Array,
+    out: Array,
+) -> None:
+    """Adds to ``out`` (J, cells) weighted sums of ``_products`` over rows that lack the same columns.
+
+    ``moments`` are those sums with zeros for what is missing, which is linear in what is seen: rows
+    need not be completed one by one. ``size`` (cells,) is the weight of the rows.
+    """
+    width, C = len(there), len(size)
+    first, second = np.empty(width), np.empty((width, width))
+    for c in range(C):
+        n, j = moments[0, c], 1 + width
+        for d in range(width):
+            first[d] = moments[1 + d, c]
+            for e in range(d + 1):
+                second[d, e] = second[e, d] = moments[j, c]
+                j += 1
+        for d in range(width):
+            if there[d]:
+                continue
+            offset = centre[c, d]
+            for e in range(width):
+                if there[e]:
+                    offset -= fill[c, d, e] * centre[c, e]
+            first[d] = offset * n
+            for e in range(width):
+                if there[e]:
+                    first[d] += fill[c, d, e] * moments[1 + e, c]
+                    second[d, e] = offset * moments[1 + e, c]
+                    for g in range(width):
+                        if there[g]:
+                            second[d, e] += fill[c, d, g] * second[g, e]
+            for h in range(d + 1):
+                if not there[h]:
+                    second[d, h] = offset * first[h]
+                    for f in range(h + 1):
+                        second[d, h] += size[c] * left[c, d, f] * left[c, h, f]
+                    for g in range(width):
+                        if there[g]:
+                            second[d, h] += fill[c, d, g] * second[h, g]
+            for e in range(width):
+                second[e, d] = second[d, e]
+        out[0, c] += n
+        j = 1 + width
+        for d in range(width):
+            out[1 + d, c] += first[d]
+            for e in range(d + 1):
+                out[j, c] += second[d, e]
+                j += 1
+
+
+@compiled
+def _add_weighted(products: Array, pull: Array, out: Array) -> None:
+    """Four rows' products (4, J), each times its weight in every cell (4, C), to ``out`` (J, C)."""
+    o, p, q, r = pull[0], pull[1], pull[2], pull[3]
+    for j in range(len(out)):
+        a, b, c, d = products[0, j], products[1, j], products[2, j], products[3, j]
+        row = out[j]
+        for k in range(len(row)):
+            row[k] += (o[k] * a + p[k] * b) + (q[k] * c + r[k] * d)
 
 
 @compiled
@@ -453,51 +652,48 @@ def _full_expected(
     logs: Array,
     weights: Array,
 ) -> Array:
+    """Rows of one pattern of missing cells after the other, four at a time."""
     n, width = cells.shape
     C, J = len(df), 1 + width + width * (width + 1) // 2
     heavy = np.isfinite(df[0])
-    stats = np.zeros((2 + J, C))
-    y, square, pull, product, x = (
-        np.empty(C),
-        np.empty(C),
-        np.empty(C),
-        np.empty(J),
-        np.empty(width),
-    )
-    for i in range(n):
-        p = pattern[i]
+    stats, moments, size = np.zeros((2 + J, C)), np.empty((J, C)), np.empty(C)
+    y, square = np.empty(C), np.empty(C)
+    pull, products = np.empty((4, C)), np.empty((4, J))
+    order = np.argsort(pattern, kind="mergesort")
+    at = 0
+    while at < n:
+        p = pattern[order[at]]
         seen = patterns[p].sum()
-        for c in range(C):
-            stats[0, c] += weights[i, c]
-            pull[c] = weights[i, c]
-        if heavy:
-            _full_squares(cells[i], roots[p], shift[p], y, square)
-            for c in range(C):
-                rate = 0.5 * (df[c] + square[c])
-                u = 0.5 * (df[c] + seen) / rate
-                stats[1, c] += weights[i, c] * (logs[seen, c] - np.log(rate) - u)
-                pull[c] *= u
-        if seen == width:
-            _products(cells[i], product)
-            for j in range(J):
+        whole = seen == width
+        sums = stats[2:] if whole else moments
+        if not whole:
+            moments[:] = 0.0
+            size[:] = 0.0
+        while at < n and pattern[order[at]] == p:
+            for r in range(4):
+                if at == n or pattern[order[at]] != p:
+                    pull[r] = 0.0
+                    products[r] = 0.0
+                    continue
+                i = order[at]
+                at += 1
+                _products(cells[i], products[r])
                 for c in range(C):
-                    stats[2 + j, c] += pull[c] * product[j]
-            continue
-        for c in range(C):
-            if weights[i, c] == 0.0:
-                continue
-            _complete(cells[i], patterns[p], centre[c], fill[p, c], x)
-            _products(x, product)
-            for j in range(J):
-                stats[2 + j, c] += pull[c] * product[j]
-            j = 3 + width
-            for d in range(width):
-                for e in range(d + 1):
-                    spare = 0.0
-                    for f in range(e + 1):
-                        spare += left[p, c, d, f] * left[p, c, e, f]
-                    stats[j, c] += weights[i, c] * spare
-                    j += 1
+                    stats[0, c] += weights[i, c]
+                    pull[r, c] = weights[i, c]
+                if not whole:
+                    for c in range(C):
+                        size[c] += weights[i, c]
+                if heavy:
+                    _full_squares(cells[i], roots[p], shift[p], y, square)
+                    for c in range(C):
+                        rate = 0.5 * (df[c] + square[c])
+                        u = 0.5 * (df[c] + seen) / rate
+                        stats[1, c] += weights[i, c] * (logs[seen, c] - log(rate) - u)
+                        pull[r, c] *= u
+            _add_weighted(products, pull, sums)
+        if not whole:
+            _add_completed(moments, size, patterns[p], centre, fill[p], left[p], stats[2:])
     return stats.T.copy()
 
 
@@ -655,6 +851,7 @@ def _correlated(columns: slice, prior: Numbers, tied: bool) -> Block:
             partial(_full_mode, tied),
             partial(_full_log_prior, tied),
             start,
+            tail=_full_tail,
             patterned=True,
         )
     )

@@ -14,10 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import Array, Family, IntArray, Param
+from bayesseg._types import Array, Family, IntArray, Memberships, Param
 from bayesseg.errors import UsageError
 from bayesseg.families import _discrete, _normal
-from bayesseg.families._blocks import Block, Theta, log_joint, normalise, split
+from bayesseg.families._blocks import (
+    Block,
+    Part,
+    Prepared,
+    Theta,
+    joint_of,
+    normalise,
+    prepared,
+    shares,
+    split,
+)
+from bayesseg.families._number import Number, number
 from bayesseg.spec import PartSpec
 
 COVARIANCES = {
@@ -27,16 +38,21 @@ COVARIANCES = {
     "spherical": _normal.spherical,
 }
 """Covariance of the number features within a segment."""
-_TILE = 64  # cells a pass over the rows: their parameters stay in the processor's first cache
+_CELLS, _ROWS = 64, 128
+"""Of a tile: cells whose parameters, and rows whose densities, stay in the processor's first caches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the Gibbs sampler and EM work through: blocks and the weights' Dirichlet number."""
+    """What the Gibbs sampler and EM work through: blocks and the weights' Dirichlet number.
+
+    With ``number`` the components are drawn too, and ``components`` is the most there may be.
+    """
 
     blocks: tuple[Block, ...]
     components: int
     concentration: float
+    number: Number | None = None
 
 
 def _numbers(part: PartSpec, *names: str) -> dict[str, Any]:
@@ -71,7 +87,10 @@ def plan(
         UsageError: an option or prior is missing or unknown.
     """
     options = part.options
-    components = options.get("components")
+    components, open_ended = options.get("components"), None
+    if components == "mfm":
+        components = int(options["most"])
+        open_ended = number(components, _numbers(part, "number"), _numbers(part, "alpha"))
     if not isinstance(components, int) or isinstance(components, bool) or components < 1:
         raise UsageError(f"segments.components is {components!r}", fix="give a whole number >= 1")
     covariance = options.get("covariance", "diag")
@@ -84,6 +103,12 @@ def plan(
     places = [slice(*span) for span in pairwise(ends)]
     if numbers:
         prior = _numbers(part, "mean", "covariance")
+        if prior["scale"] == "auto" and open_ended:
+            raise UsageError(
+                'segments.priors.covariance: scale = "auto" follows the number of components, which '
+                "this model leaves open",
+                fix="give a number: K ** (-2 / features) for the K segments that are expected",
+            )
         if prior["scale"] == "auto":  # total volume shared out among the components
             prior["scale"] = components ** (-2.0 / numbers)
         if options.get("tails", "normal") == "t":
@@ -96,7 +121,8 @@ def plan(
         blocks.append(_discrete.category(places[2], prior))
     if counts:
         blocks.append(_discrete.count(places[3], _numbers(part, "rate", "size")))
-    return Plan(tuple(blocks), components, float(_numbers(part, "weights")["concentration"]))
+    concentration = float(_numbers(part, "weights")["concentration"])
+    return Plan(tuple(blocks), components, concentration, open_ended)
 
 
 def _blocks_of(theta: Theta) -> tuple[Block, ...]:
@@ -123,13 +149,29 @@ def _blocks_of(theta: Theta) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def _tiles(theta: Theta) -> Iterator[tuple[slice, dict[str, Array]]]:
-    """Some draws at a time."""
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """Some rows under some draws: their log joint densities (rows, draws, K) and what made them."""
+
+    rows: slice
+    draws: slice
+    joint: Array
+    parts: tuple[Part, ...]
+    ready: tuple[Prepared, ...]
+
+
+def _tiles(theta: Theta, blocks: tuple[Block, ...], matrix: Array) -> Iterator[_Tile]:
+    """Every row under every draw; of one row, draws come in their order."""
     draws, components = theta["weights"].shape
-    at_once = max(1, _TILE // components)
+    at_once, parts = max(1, _CELLS // components), split(blocks, matrix)
     for first in range(0, draws, at_once):
         some = slice(first, min(first + at_once, draws))
-        yield some, {name: values[some] for name, values in theta.items()}
+        own = {name: values[some] for name, values in theta.items()}
+        ready = prepared(blocks, own, parts)
+        for start in range(0, len(matrix), _ROWS):
+            rows = slice(start, min(start + _ROWS, len(matrix)))
+            few = tuple(part[rows] for part in parts)
+            yield _Tile(rows, some, joint_of(blocks, own["weights"], ready, few), few, ready)
 
 
 def responsibilities(theta: Theta, matrix: Array) -> Array:
@@ -144,23 +186,41 @@ def responsibilities(theta: Theta, matrix: Array) -> Array:
     Returns:
         (N, S, K); the last axis sums to one. Bitwise the same for any batch, order or subset of rows.
     """
-    blocks = _blocks_of(theta)
-    parts = split(blocks, matrix)
     out = np.empty((len(matrix), *theta["weights"].shape))
-    for some, own in _tiles(theta):
-        joint = log_joint(blocks, own, parts)
-        normalise(joint)
-        out[:, some] = joint
+    for tile in _tiles(theta, _blocks_of(theta), matrix):
+        shares(tile.joint, tile.draws.start, out[tile.rows])
     return out
+
+
+def memberships(theta: Theta, matrix: Array) -> Memberships:
+    """``responsibilities`` and how far out each row lies.
+
+    ``beyond`` is the mean over draws of sum_k p_k P(a member of k lies farther out than the row), by
+    Mahalanobis distance in the number columns seen: chi-squared, or F for Student-t. Were there one
+    segment it would be uniform among its members.
+    """
+    blocks, count = _blocks_of(theta), len(matrix)
+    S, K = theta["weights"].shape
+    out, beyond = np.empty((count, S, K)), np.zeros(count)
+    far = [(b, block.tail) for b, block in enumerate(blocks) if block.tail]
+    for tile in _tiles(theta, blocks, matrix):
+        rows = tile.rows
+        shares(tile.joint, tile.draws.start, out[rows])
+        weights = out[rows].reshape(-1, S * K)
+        for b, tail in far:
+            part, at = tile.parts[b], tile.draws.start * K
+            tail(part.cells, part.pattern, *tile.ready[b], weights, at, beyond[rows])
+    seen = np.zeros(count, dtype=np.bool_)
+    for b, _ in far:
+        seen |= np.isfinite(matrix[:, blocks[b].columns]).any(axis=1)
+    return Memberships(out, np.where(seen, beyond / S, np.nan))
 
 
 def log_density(theta: Theta, matrix: Array) -> Array:
     """Log density of each row under each draw: (N, S)."""
-    blocks = _blocks_of(theta)
-    parts = split(blocks, matrix)
     out = np.empty((len(matrix), len(theta["weights"])))
-    for some, own in _tiles(theta):
-        out[:, some] = normalise(log_joint(blocks, own, parts))
+    for tile in _tiles(theta, _blocks_of(theta), matrix):
+        out[tile.rows, tile.draws] = normalise(tile.joint)
     return out
 
 
@@ -228,7 +288,7 @@ FAMILY = Family(
         Param("size", "positive", "", "how even the counts are (r)", ("segment", "count_feature")),
     ),
     simulate=simulate,
-    memberships=responsibilities,
+    memberships=memberships,
     gibbs=plan,
     references=("Fruhwirth-Schnatter 2006, chapter 6",),
 )

@@ -37,7 +37,7 @@ COMPUTATION: Mapping[str, tuple[Gate, ...]] = {
 FINDINGS: Mapping[str, tuple[Gate, ...]] = {
     "purchase": (find.left_censoring, find.forecast),
     "spend": (find.spend_mean_exists, find.spend_independence, find.forecast),
-    "segments": (),
+    "segments": (find.locked,),
 }
 """The gates of each part, whatever engine it was sampled with."""
 

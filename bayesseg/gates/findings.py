@@ -105,3 +105,19 @@ def left_censoring(s: Subject) -> Iterator[Check]:
         "mid-life of the shop, and they are older than it can show (flag early_cohort)",
         advice="give a longer history, or leave customers acquired before the log out",
     )
+
+
+def locked(s: Subject) -> Iterator[Check]:
+    """Every segment that experts locked lives on in the refit."""
+    for one in s.facts.get("locked", ()):
+        yield judge(
+            s,
+            f"locked_{one['id']}",
+            number(one["jaccard"]),
+            one["limit"],
+            at_least=True,
+            severity="soft",
+            says=f"{one['id']} {one['name']} is locked, and this refit has lost it (Jaccard "
+            f"{one['jaccard']:.2f} with what comes nearest)",
+            advice="look at both runs; take the lock out of the map of segments to let it go",
+        )

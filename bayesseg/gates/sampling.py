@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bayesseg._types import Check
-from bayesseg.families import FAMILIES
 from bayesseg.gates.judge import Subject, free, judge, number, scalars, value, worst
+from bayesseg.population import linked
 
 RHAT = 1.01
 RHAT_LONG = 1.02  # for vectors so long that their maximum passes 1.01 by chance
@@ -39,7 +39,8 @@ def present(s: Subject) -> Iterator[Check]:
 
 def _complete(s: Subject, wanted: tuple[int, int]) -> Iterator[Check]:
     values = s.draws.values
-    names = {param.name for param in FAMILIES[s.spec.family].params if param.name in s.spec.priors}
+    family, own = linked(s.spec, s.state)  # effects and cohorts are parameters, too
+    names = {param.name for param in family.params if param.name in own.priors}
     missing = sorted(names - set(values)) if s.part != "segments" else []
     short = [n for n, v in values.items() if v.shape[0] < wanted[0] or v.shape[1] < wanted[1]]
     bad = [n for n, v in values.items() if not np.isfinite(v).all()]

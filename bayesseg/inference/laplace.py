@@ -41,12 +41,13 @@ def laplace(
     inference: InferenceSpec,
     seed: int,
     on_progress: OnProgress | None = None,
+    many: int | None = None,
 ) -> Draws:
     """Sample one part by importance; as many draws are kept as were proposed.
 
     Where the weights fail their limits the proposal is moved to the weighted mean and covariance and
     tried again, with more draws where they were few, twice at most. Whether the last try is good enough
-    is for ``shortfall`` to say.
+    is for ``shortfall`` to say. From ``many`` rows on (``MANY``) fewer draws are proposed.
 
     Returns:
         Free parameters (chain, draw), resampled systematically, with ``log_likelihood`` (constants of
@@ -62,9 +63,10 @@ def laplace(
     spread = root(problem, centre)
     climbed = time.perf_counter() - began
     own = pools(family)
+    few = table.rows < (MANY if many is None else many)
     here = centre
     for tries in range(1, _ROUNDS + 1):
-        count = DRAWS if table.rows < MANY else FEW if tries == 1 else MORE
+        count = DRAWS if few else FEW if tries == 1 else MORE
         limit = min(1.0 - 1.0 / math.log10(count), K_LIMIT)
         rng = np.random.default_rng([seed, tries])
         noise, proposed, uniform = _noise(count, len(centre) - len(own), len(own), rng)

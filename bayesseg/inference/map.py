@@ -187,30 +187,37 @@ def mode(problem: Problem) -> Array:
     """
     from scipy.optimize import minimize
 
-    def falling(u: Array) -> tuple[float, Array]:
+    def falling(u: Array, unit: float) -> tuple[float, Array]:
         value, gradient = problem.log_density(u)
-        return (-value, -gradient) if np.isfinite(value) else (1e300, np.zeros_like(u))
+        if not np.isfinite(value):
+            return 1e300, np.zeros_like(u)
+        return -value / unit, -gradient / unit
 
     jitter = np.random.default_rng(0).normal(0.0, 1.0, (_STARTS, len(problem.start)))
     jitter[0] = 0.0
     bounds = [(v - _REACH, v + _REACH) for v in problem.start]
 
-    def climb(start: Array, steps: int) -> Any:
-        return minimize(
+    def climb(start: Array, steps: int) -> tuple[float, Array]:
+        # the first step is as long as the slope: of length one, lest it end where there are no numbers
+        slope = float(np.linalg.norm(problem.log_density(start)[1]))
+        unit = slope if slope > 1.0 and np.isfinite(slope) else 1.0
+        found = minimize(
             falling,
             start,
+            args=(unit,),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"ftol": 1e-13, "gtol": 1e-6, "maxiter": steps},
+            options={"ftol": 1e-13, "gtol": 1e-6 / unit, "maxiter": steps},
         )
+        return float(found.fun) * unit, found.x
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         short = list(pool.map(lambda one: climb(problem.start + one, _SHORT), jitter))
-    best = climb(min(short, key=lambda one: float(one.fun)).x, _LONG)
-    if not best.fun < 1e299:
+    height, best = climb(min(short, key=lambda one: one[0])[1], _LONG)
+    if not height < 1e299:
         raise InputRejected("no parameters give these data a likelihood", code="no_likelihood")
-    return _polish(problem, best.x)
+    return _polish(problem, best)
 
 
 def _polish(problem: Problem, u: Array) -> Array:

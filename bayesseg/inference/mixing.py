@@ -19,12 +19,15 @@ def _halves(values: Array) -> Array:
 
 
 def rhat(values: Array) -> Array:
-    """Split R-hat of each scalar of (chain, draw, scalar) (Gelman et al. 2013, section 11.4)."""
+    """Split R-hat of each scalar of (chain, draw, scalar) (Gelman et al. 2013, section 11.4).
+
+    Infinite where chains stand still apart, NaN where nothing ever moved.
+    """
     split = _halves(values)
     draws = split.shape[1]
     within = split.var(1, ddof=1).mean(0)
     between = split.mean(1).var(0, ddof=1)
-    with np.errstate(divide="ignore"):  # chains that stand still apart: infinite
+    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still: infinite, or NaN
         return np.asarray(np.sqrt((draws - 1) / draws + between / within))
 
 

@@ -22,8 +22,8 @@ type Theta = dict[str, Array]
 type Mapper = Callable[..., Iterator[Any]]
 """``map``, or that of a pool of threads: results come in the order of the chunks either way."""
 
-SHORT_STARTS, SHORT_STEPS, SHORT_ROWS = 120, 10, 5000
-LONG_STARTS, LONG_STEPS, FEW_ROWS = 40, 200, 1000
+SHORT_STARTS, SHORT_STEPS, SHORT_ROWS = 120, 10, 1000
+LONG_STARTS, LONG_STEPS, LONG_ROWS = 40, 200, 5000
 POLISHED, POLISH_STEPS = 5, 2000
 SAME_MODE = 0.95  # adjusted Rand index of the two allocations
 NATS = 10.0
@@ -243,14 +243,14 @@ def _promising(plan: Plan, found: Modes, some: Array, rows: int) -> Modes:
 
 
 def find_modes(plan: Plan, rows: Array, rng: np.random.Generator, mapper: Mapper = map) -> Modes:
-    """Many short EM runs on some rows, the best of them long, the best of those on all rows.
+    """Many short EM runs on few rows, the best of them long on more, the best of those on all rows.
 
     Only different solutions go on to the next round, or else one of two equal modes might fill it.
     """
-    some = rows[np.sort(rng.permutation(len(rows))[:SHORT_ROWS])]
-    few = some[:: max(1, len(some) // FEW_ROWS)]
+    some = rows[np.sort(rng.permutation(len(rows))[:LONG_ROWS])]
+    few = some[:: max(1, len(some) // SHORT_ROWS)]
     at = seeded(plan, few, SHORT_STARTS, rng)
-    theta, value = climb(plan, at, some, SHORT_STEPS, mapper=mapper)
+    theta, value = climb(plan, at, few, SHORT_STEPS, mapper=mapper)
     found = distinct(plan, theta, value, few)
     theta, value = climb(
         plan, take(found.theta, slice(LONG_STARTS)), some, LONG_STEPS, mapper=mapper

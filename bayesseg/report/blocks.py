@@ -27,10 +27,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One table cell: what is read, and what it sorts by."""
+    """One table cell: what is read, and what it sorts by.
+
+    ``small`` is a second line, ``heat`` a shade from -4 to 4, ``hint`` what is said on hovering.
+    """
 
     text: str
     sort: float | str | None = None
+    small: str = ""
+    heat: int = 0
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

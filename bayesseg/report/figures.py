@@ -14,8 +14,14 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8
 """Okabe and Ito's colours, told apart by readers who see fewer of them; yellow darkened to show."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 WIDTH = 5.2
-INK, _GRID = "#3a4149", "#dadde2"
-_DARK = {INK: "#c9d0d8", _GRID: "#3a424d", "#0072b2": "#3f9fd8", "#d55e00": "#ee8434"}
+INK, PAPER, _GRID = "#3a4149", "#fefefe", "#dadde2"
+_DARK = {
+    INK: "#c9d0d8",
+    PAPER: "#12151a",
+    _GRID: "#3a424d",
+    "#0072b2": "#3f9fd8",
+    "#d55e00": "#ee8434",
+}
 """Colours that change on a dark ground, and what they become."""
 
 _STYLE: Mapping[str, Any] = {
@@ -103,8 +109,16 @@ def _ticks(axis: Any, write: Write, most: int = 5) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
 
 
-def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequence[str]) -> str:
-    """One panel a quantity, one row a name: a dot at the mean, a line over the interval."""
+def dots(
+    panels: Sequence[tuple[str, Sequence[Interval], Write]],
+    names: Sequence[str],
+    *,
+    alike: bool = False,
+) -> str:
+    """One panel a quantity, one row a name: a dot at the mean, a line over the interval.
+
+    Rows differ in colour and shape as segments do, unless they are ``alike``.
+    """
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
     labels = [textwrap.fill(name, _LABEL) for name in names]
@@ -115,7 +129,8 @@ def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequenc
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for ax, (title, values, write) in zip(axes.flat, panels, strict=False):
             for row, one in enumerate(values):
-                colour, marker = PALETTE[row % len(PALETTE)], MARKERS[row % len(MARKERS)]
+                mark = 0 if alike else row
+                colour, marker = PALETTE[mark % len(PALETTE)], MARKERS[mark % len(MARKERS)]
                 ax.plot([one["lo"], one["hi"]], [row, row], color=colour, lw=3, alpha=0.45)
                 ax.plot(one["mean"], row, marker, color=colour, ms=6.5)
             ax.set_title(title)
@@ -123,7 +138,7 @@ def dots(panels: Sequence[tuple[str, Sequence[Interval], Write]], names: Sequenc
             ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)
             ax.margins(x=0.12)
-            _ticks(ax.xaxis, write)
+            _ticks(ax.xaxis, write, 4)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
         for ax in axes.flat[len(panels) :]:
@@ -145,7 +160,7 @@ def histograms(panels: Sequence[tuple[str, Sequence[float], Sequence[int]]], wri
             ax.set_title(title)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
-            _ticks(ax.xaxis, write, 6)
+            _ticks(ax.xaxis, write, 4)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
 

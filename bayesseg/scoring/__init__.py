@@ -24,15 +24,16 @@ from bayesseg.scoring.document import document_of
 from bayesseg.scoring.members import blank
 from bayesseg.scoring.plan import plan_of
 from bayesseg.scoring.settings import FEWEST_DRAWS, LEVEL, TOP_SHARE, Scores, Settings
-from bayesseg.scoring.table import UNITS, table_of, unit_of
+from bayesseg.scoring.table import COLUMNS, meaning_of, table_of, unit_of
 
 __all__ = [
+    "COLUMNS",
     "FEWEST_DRAWS",
     "LEVEL",
     "TOP_SHARE",
-    "UNITS",
     "Scores",
     "Settings",
+    "meaning_of",
     "score",
     "unit_of",
 ]

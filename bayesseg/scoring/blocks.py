@@ -17,10 +17,10 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
 from bayesseg.scoring import combine
 from bayesseg.scoring.futures import futures, threshold
-from bayesseg.scoring.members import members
+from bayesseg.scoring.members import TOGETHER, members
 from bayesseg.scoring.plan import Plan
 from bayesseg.scoring.rows import AGE, HISTORY, MONEY, Rows, blocks, rows_of, runs, stretches
-from bayesseg.scoring.settings import QUANTILES
+from bayesseg.scoring.settings import ends
 
 type BoolArray = npt.NDArray[np.bool_]
 type Values = dict[str, npt.NDArray[Any]]
@@ -59,7 +59,7 @@ def memberships(
     values: Values = {}
     sums: Sums = {}
     everybody = np.arange(len(data))
-    places = [everybody[at : at + _BLOCK] for at in range(0, len(data), _BLOCK)]
+    places = [everybody[at : at + TOGETHER] for at in range(0, len(data), TOGETHER)]
     work = partial(members, plan, data, per_draw={}, row=everybody[:0])
     for place, (found, more) in zip(places, pool.map(work, places), strict=True):
         _put(values, found, place, len(data))
@@ -240,8 +240,8 @@ def _realised(
             values["p_top_decile"] = np.where(exists, _mean(found > top), np.nan)
             continue
         own = exists if name == "clv" else np.ones_like(exists)
-        ends = _ends(PREDICTED[name], found)
-        values |= {end: np.where(own, value, np.nan) for end, value in ends.items()}
+        interval = _ends(PREDICTED[name], found)
+        values |= {end: np.where(own, value, np.nan) for end, value in interval.items()}
         mean, luck = expected[name], np.where(own[:, None], found - expected[name], 0.0)
         sums[f"realised_{name}"] = _total(mean, weight) + _total(luck, np.sqrt(weight))
     return sums
@@ -257,19 +257,12 @@ def _mean(per_draw: npt.NDArray[Any]) -> Array:
 
 
 def _ends(name: str, per_draw: Array, *, point: bool = False) -> Values:
-    """``name_lo`` and ``name_hi`` of (n, S), as ``numpy.quantile`` has them; NaN where any is NaN.
-
-    A ``point`` estimate has no interval: all NaN.
-    """
+    """``name_lo`` and ``name_hi`` of (n, S); a ``point`` estimate has no interval: all NaN."""
     if point:
         return {f"{name}_{end}": np.full(len(per_draw), np.nan) for end in ("lo", "hi")}
-    ordered = np.sort(per_draw, axis=1)  # vectorised, which a partition at several places is not
-    ends = []
-    for share in QUANTILES:
-        place, rest = divmod(share * (ordered.shape[1] - 1), 1)
-        low, high = ordered[:, int(place)], ordered[:, min(int(place) + 1, ordered.shape[1] - 1)]
-        ends.append(np.where(np.isnan(ordered[:, -1]), np.nan, low + rest * (high - low)))
-    return {f"{name}_lo": ends[0], f"{name}_hi": ends[1]}
+    # a sort is vectorised, which a partition at several places is not
+    low, high = ends(np.sort(per_draw, axis=1))
+    return {f"{name}_lo": low, f"{name}_hi": high}
 
 
 def _total(per_draw: Array, weight: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +16,11 @@ from bayesseg.posterior import now
 from bayesseg.scoring.effects import effects
 from bayesseg.scoring.plan import Plan, group_state
 from bayesseg.scoring.settings import LEVEL, QUANTILES
-from bayesseg.scoring.table import unit_of
+from bayesseg.scoring.table import meaning_of, unit_of
+from bayesseg.scoring.widening import TESTED, Widening, said, widenings
+
+_FAR = 0.001
+"""Customers of whom so little of the mixture lies farther out are like no segment."""
 
 
 def document_of(
@@ -25,10 +28,13 @@ def document_of(
 ) -> dict[str, Any]:
     """Facts about the whole file, JSON-able.
 
-    ``totals`` have the interval of the expectation, the Monte-Carlo error of its mean and, where
-    futures were drawn, the interval of what is realised (``pred_lo``, ``pred_hi``).
+    ``totals`` have the interval of the expectation, the Monte-Carlo error of its mean, where futures
+    were drawn the interval of what is realised (``pred_lo``, ``pred_hi``) and, where the fit made
+    backtests, that interval widened by what they missed (``widened_lo``, ``widened_hi``);
+    ``discrepancy`` holds the factor behind it, by part.
     """
     posterior, precision = plan.posterior, plan.precision
+    wider = widenings(posterior)
     found: dict[str, Any] = {
         "schema_version": 1,
         "settings": asdict(plan.settings) | {"draws": precision.draws},
@@ -42,6 +48,7 @@ def document_of(
         },
         "interval_level": LEVEL,
         "units": {name: unit_of(name) for name in table.columns if unit_of(name)},
+        "columns": {name: meaning_of(name) for name in table.columns if meaning_of(name)},
         "model": posterior.spec.name,
         "model_id": posterior.manifest["model_id"],
         "verdict": posterior.manifest["verdict"],
@@ -49,22 +56,22 @@ def document_of(
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
         "scored_at": now().isoformat(),
         "customers": len(data),
-        "notes": _notes(plan, data),
+        "notes": [*_notes(plan, data), *said(wider, plan.settings), *_outliers(table)],
         "without_value": int(table["clv"].isna().sum()) if "clv" in table else 0,
         "totals": {
-            name: _total(plan, sums, name)
+            name: _total(plan, sums, name, wider.get(TESTED.get(name, "")))
             for name in ("expected_purchases", "clv", "value_at_risk")
             if name in sums
         },
+        "discrepancy": {part: own and own.document() for part, own in wider.items()},
         "segments": [],
     }
     if "size" in sums:
-        ids = posterior.manifest["segments"]["ids"]
-        found["segments"] = [_segment(plan, sums, k, len(data)) for k in range(len(ids))]
+        found["segments"] = [_segment(plan, sums, k, len(data)) for k in range(len(plan.shown))]
         assert posterior.features is not None
         found["effects"] = {
-            name: {"measure": measure, **_interval(values)}
-            for name, (measure, values) in effects(posterior.features, sums).items()
+            name: {"measure": one.measure, "role": one.role, **_interval(one.values)}
+            for name, one in effects(posterior.features, _beginning("effect_", sums)).items()
         }
     return found
 
@@ -82,39 +89,73 @@ def _notes(plan: Plan, data: Customers | Attributes) -> list[str]:
     return list(dict.fromkeys(note for notes in found for note in notes))
 
 
-def _total(plan: Plan, sums: Mapping[str, Array], name: str) -> dict[str, float | None]:
+def _outliers(table: pd.DataFrame) -> list[str]:
+    """What is to be said where many customers are like no segment."""
+    known = table["outlier_p"].dropna() if "outlier_p" in table else pd.Series(dtype=float)
+    far = int((known < _FAR).sum())
+    if far < 10 * max(1.0, _FAR * len(known)):
+        return []
+    return [
+        f"{far:,} customers of {len(known):,} are like no segment (outlier_p below {_FAR:g}, which by "
+        f"chance {_FAR:.1%} are): look at them before using their segment"
+    ]
+
+
+def _total(
+    plan: Plan, sums: Mapping[str, Array], name: str, widened: Widening | None
+) -> dict[str, float | None]:
     error = plan.precision.means
     found = _interval(sums[name], point=bool(plan.points))
     found["mcse"] = None if error is None else error * float(sums[name].std())
     if f"realised_{name}" in sums:
         realised = _interval(sums[f"realised_{name}"])
         found |= {"pred_lo": realised["lo"], "pred_hi": realised["hi"]}
-    return found
+    return found if widened is None else found | widened.ends(name, sums)
 
 
 def _segment(plan: Plan, sums: Mapping[str, Array], k: int, count: int) -> dict[str, Any]:
     """One segment with intervals over draws; every member counts by its membership."""
-    names, point = plan.posterior.manifest["segments"], bool(plan.points)
+    point = bool(plan.points)
     size = sums["size"][:, k]
     found: dict[str, Any] = {
-        "id": names["ids"][k],
-        "name": names["names"][names["ids"][k]],
+        **asdict(plan.shown[k]),
         "customers": _interval(size),
         "share": _interval(size / count),
     }
     for name in ("p_churn", "clv"):
         if f"segment_{name}" in sums:
-            found[name] = _interval(sums[f"segment_{name}"][:, k] / size, point=point)
+            found[name] = _interval(_ratio(sums[f"segment_{name}"][:, k], size), point=point)
     if "segment_value_at_risk" in sums:
         found["value_at_risk"] = _interval(sums["segment_value_at_risk"][:, k], point=point)
     found["profile"] = {
-        name.removeprefix("profile_"): _interval(
-            sums[name][:, k] / sums[f"known_{name.removeprefix('profile_')}"][:, k]
-        )
-        for name in sums
-        if name.startswith("profile_")
+        name: _interval(_ratio(total[:, k], known[:, k]))
+        for name, (known, total) in _beginning("profile_", sums).items()
+    }
+    found["levels"] = {
+        name: {
+            level: _interval(_ratio(counts[j, :, k], counts[:, :, k].sum(axis=0)))
+            for j, level in enumerate(levels)
+        }
+        for name, levels in _levels(plan).items()
+        for counts in (sums[f"effect_{name}"],)
     }
     return found
+
+
+def _levels(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The levels of each category and text."""
+    state = plan.posterior.features
+    assert state is not None
+    return {f.column: f.levels for f in (*state.features, *state.texts) if f.levels}
+
+
+def _beginning(prefix: str, sums: Mapping[str, Array]) -> dict[str, Array]:
+    return {n.removeprefix(prefix): found for n, found in sums.items() if n.startswith(prefix)}
+
+
+def _ratio(total: Array, of: Array) -> Array:
+    """``total / of``, NaN where there is nobody."""
+    return np.divide(total, of, out=np.full_like(total, np.nan), where=of > 0)
 
 
 def _interval(values: Array, *, point: bool = False) -> dict[str, float | None]:
@@ -122,7 +163,7 @@ def _interval(values: Array, *, point: bool = False) -> dict[str, float | None]:
 
     What is expected under a ``point`` estimate has no interval.
     """
-    low, high = np.quantile(values, QUANTILES)
-    ends = {"lo": math.nan, "hi": math.nan} if point else {"lo": float(low), "hi": float(high)}
-    numbers = {"mean": float(values.mean()), **ends}
-    return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    if not np.isfinite(values).all():
+        return dict.fromkeys(("mean", "lo", "hi"))
+    low, high = (None, None) if point else np.quantile(values, QUANTILES).tolist()
+    return {"mean": float(values.mean()), "lo": low, "hi": high}

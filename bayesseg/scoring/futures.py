@@ -88,5 +88,7 @@ def _value(plan: Plan, latents: Array, nu: Array, shape: Array) -> Array:
     alive, rate, drop, death = (latents[:, :, i] for i in range(4))
     hazard = plan.clock.discount + rate * drop + death
     span = plan.clock.value_horizon
-    exposure = np.where(hazard * span > 1e-12, -np.expm1(-hazard * span) / hazard, span)
+    exposure = np.full_like(hazard, span)
+    long = hazard * span > 1e-12
+    np.divide(-np.expm1(-hazard * span), hazard, out=exposure, where=long)
     return np.asarray(alive * rate * exposure * shape / nu * plan.factor)

@@ -1,4 +1,4 @@
-"""Segments: memberships averaged over draws, and what they weigh."""
+"""Segments: memberships over draws, how sure they are, and what they weigh."""
 
 from __future__ import annotations
 
@@ -10,16 +10,32 @@ import numpy as np
 from bayesseg._types import Array, IntArray
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
-from bayesseg.features import apply, raw_columns
+from bayesseg.features import apply, columns_of, raw_columns
 from bayesseg.posterior import Posterior
 from bayesseg.scoring import effects
 from bayesseg.scoring.plan import Plan
-from bayesseg.scoring.settings import QUANTILES
+from bayesseg.scoring.reduce import over_draws, over_rows
+from bayesseg.scoring.settings import ends
+from bayesseg.segment_map import divide, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_AT_ONCE = 1_000
+AT_ONCE, TOGETHER = 500, 8_192
+"""Customers whose draws of memberships are in memory at a time, for each thread; customers to give to
+``members`` in one call where nothing else decides it."""
+_TEXT = ("segment", "segment_name", "runner_up")
+_NUMBERS = (
+    "segment_probability",
+    "segment_probability_lo",
+    "segment_probability_hi",
+    "runner_up_probability",
+    "p_top_stable",
+    "entropy",
+    "entropy_param",
+    "outlier_p",
+    "n_missing",
+)
 
 
 def members(
@@ -29,69 +45,122 @@ def members(
     per_draw: Mapping[str, Array],
     row: IntArray,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Array]]:
-    """The segment columns of ``customers`` and per-draw sums by segment, (S, K).
+    """The segment columns of ``customers`` and per-draw sums by segment.
 
-    ``per_draw`` holds what is summed by membership, (n, S); ``row`` is each customer's place in it.
+    Args:
+        plan: draws and the segments to show.
+        data: of these the ``customers`` are scored.
+        customers: places in ``data``.
+        per_draw: what is summed by membership, (n, S).
+        row: the place in ``per_draw`` of each of the ``customers``, where it holds anything.
+
+    Returns:
+        Columns, and sums: ``size`` (S, K), ``segment_NAME`` (S, K) of what is ``per_draw``,
+        ``effect_NAME`` (j, S, K) as ``effects.columns`` has them and ``profile_NAME`` (2, S, K): how
+        many are known, and their values' sum.
     """
-    pieces, sums = [], dict[str, Array]()
-    for start in range(0, len(customers), _AT_ONCE):
-        place = slice(start, start + _AT_ONCE)
-        piece, more = _some(plan, data.take(customers[place]), per_draw, row[place])
-        pieces.append(piece)
+    state = plan.posterior.features
+    assert state is not None
+    some = data.take(customers)
+    raw = raw_columns(some, plan.posterior.spec.features)
+    matrix = apply(state, raw)
+    order = np.lexsort(np.isnan(matrix).T)  # what a pattern of missing cells needs is reckoned once
+    values, sums = dict[str, Any](), dict[str, Array]()
+    for start in range(0, len(order), AT_ONCE):
+        place = order[start : start + AT_ONCE]
+        own = {name: found[place] for name, found in raw.items()}
+        drawn = {name: found[row[place]] for name, found in per_draw.items()}
+        piece, more = _some(plan, some, place, own, matrix[place], drawn)
+        for name, found in piece.items():
+            values.setdefault(name, np.empty(len(order), dtype=found.dtype))[place] = found
         sums = {name: sums.get(name, 0.0) + found for name, found in more.items()}
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, sums
+    return values, sums
 
 
 def _some(
-    plan: Plan, data: Customers | Attributes, per_draw: Mapping[str, Array], row: IntArray
+    plan: Plan,
+    data: Customers | Attributes,
+    place: IntArray,
+    raw: Mapping[str, NDArray[Any]],
+    matrix: Array,
+    per_draw: Mapping[str, Array],
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Array]]:
     posterior = plan.posterior
-    assert posterior.features is not None
+    state = posterior.features
+    assert state is not None
     memberships = FAMILIES[posterior.spec.parts["segments"].family].memberships
     assert memberships is not None
-    raw = raw_columns(data, posterior.spec.features)
-    matrix = apply(posterior.features, raw)
-    member = memberships(plan.segments, matrix)
-    mean = member.mean(axis=1)
-    low, high = np.quantile(member, QUANTILES, axis=1)
-    ids = np.array(posterior.manifest["segments"]["ids"], dtype=object)
-    names = np.array([posterior.manifest["segments"]["names"][i] for i in ids], dtype=object)
+    found = memberships(plan.segments, matrix)
+    # the segments that experts see; where they merged or split some, ambiguity is of these, too
+    member = np.ascontiguousarray(
+        divide(plan.laid, found.shares, lambda: columns_of(data.take(place)))
+    )
+    weighed = {
+        f"effect_{name}": cells for name, cells in effects.columns(state, matrix, raw).items()
+    }
+    for name in state.profiled:
+        values = raw[name].astype(np.float64)
+        known = np.isfinite(values)
+        weighed[f"profile_{name}"] = np.stack([known, np.where(known, values, 0.0)], axis=1)
+    sums = {"size": member.sum(axis=0)} | _summed(weighed, member)
+    sums |= {
+        f"segment_{name}": np.einsum("nsk,ns->sk", member, per_draw[name])
+        for name in ("p_churn", "clv", "value_at_risk")
+        if name in per_draw
+    }
+    columns = _columns(plan, member) | {
+        "outlier_p": found.beyond,
+        "n_missing": np.isnan(matrix[:, : len(state.features)]).sum(axis=1),
+    }
+    return columns, sums
+
+
+def _columns(plan: Plan, member: Array) -> dict[str, NDArray[Any]]:
+    """What (n, S, K) memberships say of each row."""
+    mean, top, ambiguity = over_draws(member)
+    ordered = np.ascontiguousarray(np.swapaxes(member, 1, 2))
+    ordered.sort(axis=2)
+    low, high = ends(ordered)
+    ids = np.array([one.id for one in plan.shown], dtype=object)
+    names = np.array([one.name for one in plan.shown], dtype=object)
     order = np.argsort(-mean, axis=1, kind="stable")
     first, rows = order[:, 0], np.arange(len(mean))
-    second = order[:, min(1, len(ids) - 1)]
+    entropy = 0.0 - (mean * np.log(np.maximum(mean, 1e-300))).sum(axis=1)  # never -0.0
     out: dict[str, NDArray[Any]] = {
         "segment": ids[first],
         "segment_name": names[first],
         "segment_probability": mean[rows, first],
         "segment_probability_lo": low[rows, first],
         "segment_probability_hi": high[rows, first],
-        "runner_up": ids[second],
-        "runner_up_probability": mean[rows, second],
+        "runner_up": np.full(len(mean), None, dtype=object),
+        "runner_up_probability": np.full(len(mean), np.nan),
+        "p_top_stable": top[rows, first],
+        "entropy": np.maximum(entropy, ambiguity),
+        "entropy_param": np.maximum(entropy - ambiguity, 0.0),
     }
+    if len(ids) > 1:
+        second = order[:, 1]
+        out |= {"runner_up": ids[second], "runner_up_probability": mean[rows, second]}
     for k, name in enumerate(ids):
         out[f"membership_{name}"] = mean[:, k]
         out[f"membership_{name}_lo"], out[f"membership_{name}_hi"] = low[:, k], high[:, k]
-    sums = {"size": member.sum(axis=0)} | effects.sums(posterior.features, matrix, member)
-    for name in ("p_churn", "clv", "value_at_risk"):
-        if name in per_draw:
-            sums[f"segment_{name}"] = np.einsum("nsk,ns->sk", member, per_draw[name][row])
-    for name in posterior.features.profiled:
-        values = raw[name].astype(np.float64)
-        known = np.isfinite(values)
-        sums[f"known_{name}"] = member[known].sum(axis=0)
-        sums[f"profile_{name}"] = np.einsum("nsk,n->sk", member[known], values[known])
-    return out, sums
+    return out
+
+
+def _summed(columns: Mapping[str, Array], member: Array) -> dict[str, Array]:
+    """Sums of each column (n, j) by membership, (j, S, K), in one pass over the rows."""
+    widths = [found.shape[1] for found in columns.values()]
+    total = over_rows(np.concatenate(list(columns.values()), axis=1), member)
+    return dict(zip(columns, np.split(total, np.cumsum(widths)[:-1]), strict=True))
 
 
 def blank(posterior: Posterior, count: int) -> dict[str, NDArray[Any]]:
     """The segment columns of a run whose segmentation failed its gates: there, and empty."""
     names = [
         f"membership_{name}{end}"
-        for name in posterior.manifest["segments"]["ids"]
+        for name in (one.id for one in shown(posterior.manifest["segments"]))
         for end in ("", "_lo", "_hi")
     ]
-    text = ("segment", "segment_name", "runner_up")
-    numbers = ("segment_probability", "segment_probability_lo", "segment_probability_hi")
-    return {name: np.full(count, None, dtype=object) for name in text} | {
-        name: np.full(count, np.nan) for name in (*numbers, "runner_up_probability", *names)
+    return {name: np.full(count, None, dtype=object) for name in _TEXT} | {
+        name: np.full(count, np.nan) for name in (*_NUMBERS, *names)
     }

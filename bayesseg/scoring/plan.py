@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesseg import clv, population
+from bayesseg import clv, population, segment_map
 from bayesseg._types import Array, Clock, Draws, IntArray
 from bayesseg.inference.mixing import ess
 from bayesseg.posterior import Posterior, available, thinned
@@ -47,7 +47,8 @@ class Plan:
     """``purchase`` and ``spend`` hold the textbook parameters of each group, each (S,).
 
     ``points`` names the parts of which one draw is all there is (a mode): it is repeated, so that
-    futures and memberships still vary, and what is expected has no interval.
+    futures and memberships still vary, and what is expected has no interval. ``laid`` makes of the
+    model's segments those that are ``shown``, where experts merged or split some.
     """
 
     posterior: Posterior
@@ -56,6 +57,8 @@ class Plan:
     purchase: tuple[Theta, ...]
     spend: tuple[Theta, ...]
     segments: Theta
+    laid: segment_map.Plan
+    shown: tuple[segment_map.Shown, ...]
     clock: Clock
     factor: float
     points: frozenset[str]
@@ -84,6 +87,7 @@ def plan_of(posterior: Posterior, settings: Settings) -> Plan:
         for part, values in used.items()
         if part != "segments"
     }
+    found = manifest.get("segments") or {"ids": (), "names": {}}
     return Plan(
         posterior=posterior,
         settings=settings,
@@ -91,6 +95,8 @@ def plan_of(posterior: Posterior, settings: Settings) -> Plan:
         purchase=of_group.get("purchase", ()),
         spend=of_group.get("spend", ()),
         segments=used.get("segments", {}),
+        laid=segment_map.plan(segment_map.from_json(found.get("map")), found["ids"]),
+        shown=segment_map.shown(found),
         clock=clv.clock(
             settings.horizon_days,
             settings.value_horizon_days,

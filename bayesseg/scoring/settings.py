@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesseg._types import Array
 from bayesseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,20 @@ LEVEL = 0.90
 QUANTILES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 TOP_SHARE = 0.10
 FEWEST_DRAWS = 100  # below, the ends of a 90 % interval are the extremes
+
+
+def ends(ordered: Array) -> tuple[Array, Array]:
+    """Both ends of the interval of sorted draws (..., S), as ``numpy.quantile`` has them.
+
+    NaN where a draw is NaN, which sorts last.
+    """
+    found = []
+    for share in QUANTILES:
+        place, rest = divmod(share * (ordered.shape[-1] - 1), 1)
+        low = ordered[..., int(place)]
+        high = ordered[..., min(int(place) + 1, ordered.shape[-1] - 1)]
+        found.append(np.where(np.isnan(ordered[..., -1]), np.nan, low + rest * (high - low)))
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True)

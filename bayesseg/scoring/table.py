@@ -16,38 +16,94 @@ from bayesseg.scoring.settings import Settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNITS = {
-    "frequency": "purchase days",
-    "recency": "days",
-    "T": "days",
-    "monetary_value": "currency",
-    "days_since_last": "days",
-    "p_alive": "probability",
-    "p_churn": "probability within the horizon",
-    "expected_purchases": "purchases within the horizon",
-    "typical_gap_days": "days",
-    "overdue": "probability",
-    "purchases_pred": "purchases within the horizon",
-    "expected_spend": "currency per purchase",
-    "clv": "currency within the value horizon",
-    "clv_mean": "currency within the value horizon",
-    "clv_pred": "currency within the value horizon",
-    "residual_value": "currency",
-    "value_at_risk": "currency within the value horizon",
-    "win_back_value": "currency within the value horizon",
-    "p_top_decile": "probability",
-    "segment_probability": "probability",
-    "runner_up_probability": "probability",
-    "membership": "probability",
+COLUMNS = {
+    "customer_id": ("", "the id as it was given"),
+    "frequency": ("purchase days", "days with a purchase after the first"),
+    "recency": ("days", "from the first purchase to the last"),
+    "T": ("days", "from the first purchase to as-of"),
+    "monetary_value": ("currency", "mean spend of a paid purchase day after the first"),
+    "n_orders": ("orders", "all orders, the first included"),
+    "days_since_last": ("days", "from the last purchase to as-of"),
+    "segment": ("", "id of the likeliest segment"),
+    "segment_name": ("", "its name"),
+    "segment_probability": ("probability", "mean membership of that segment over draws"),
+    "runner_up": ("", "id of the second likeliest segment"),
+    "runner_up_probability": ("probability", "mean membership of the runner-up over draws"),
+    "p_top_stable": ("probability", "share of draws in which the segment is the likeliest"),
+    "entropy": (
+        "nats",
+        "uncertainty of the segment, 0 to ln K: ambiguity (entropy - entropy_param, the customer lies "
+        "between segments) and entropy_param",
+    ),
+    "entropy_param": (
+        "nats",
+        "the part of entropy that comes from not knowing the segments exactly",
+    ),
+    "outlier_p": (
+        "probability",
+        "how much of the mixture lies farther out than the customer, by its known measurements: near "
+        "0 it is like no segment; null without a measurement",
+    ),
+    "n_missing": (
+        "features",
+        "features without a value, left out of the reckoning and never filled; those that a one-time "
+        "buyer cannot have count",
+    ),
+    "membership": ("probability", "mean membership of this segment over draws; they sum to 1"),
+    "p_alive": ("probability", "not yet gone for good at as-of"),
+    "p_churn": ("probability within the horizon", "no purchase within the horizon"),
+    "expected_purchases": ("purchases within the horizon", "expected, over such customers"),
+    "purchases_pred": ("purchases within the horizon", "end of the interval of what comes"),
+    "typical_gap_days": ("days", "usual time between purchases"),
+    "overdue": ("probability", "of a silence this long, if still alive"),
+    "expected_spend": ("currency per purchase", "mean spend of a purchase"),
+    "clv": ("currency within the value horizon", "expected discounted margin"),
+    "clv_mean": ("currency within the value horizon", "end of the interval of the expectation"),
+    "clv_pred": ("currency within the value horizon", "end of the interval of what comes"),
+    "residual_value": ("currency", "expected discounted margin without a horizon"),
+    "value_at_risk": (
+        "currency within the value horizon",
+        "what dropping out is expected to cost among those still here",
+    ),
+    "win_back_value": (
+        "currency within the value horizon",
+        "what the customer would bring if gone and won back",
+    ),
+    "priority_rank": ("", "1 is the largest value at risk of this file"),
+    "p_top_decile": ("probability", "that its own value is in the top tenth of this file"),
+    "flags": ("", "what to know before trusting the row"),
+    "model_id": ("", "hash of the model"),
+    "verdict": ("", "verdict on the model"),
+    "as_of": ("", "the day that days are counted to"),
+    "horizon_days": ("days", "horizon of churn and purchases"),
+    "value_horizon_days": ("days", "horizon of money"),
+    "scored_at": ("", "when the row was computed"),
 }
+"""Unit and meaning of each column; ``_lo`` and ``_hi`` have the unit of what they are the ends of."""
+_ENDS = {"_lo": "low end of the 90 % interval of", "_hi": "high end of the 90 % interval of"}
+
+
+def _entry(column: str) -> tuple[str, str]:
+    """The entry of a column itself, or of what it belongs to."""
+    name = "membership" if column.startswith("membership_") else column
+    return COLUMNS.get(name, ("", ""))
 
 
 def unit_of(column: str) -> str:
-    """The unit of a score column; empty for text, counts and dates."""
-    for name in (column, column.removesuffix("_lo").removesuffix("_hi")):
-        if name in UNITS:
-            return UNITS[name]
-    return UNITS["membership"] if column.startswith("membership_") else ""
+    """The unit of a score column; empty for text, ranks and dates."""
+    return _entry(column if column in COLUMNS else _base(column))[0]
+
+
+def meaning_of(column: str) -> str:
+    """What a score column says, in one line."""
+    base = _base(column)
+    if base == column:
+        return _entry(column)[1]
+    return f"{_ENDS[column[-3:]]} {base}"
+
+
+def _base(column: str) -> str:
+    return column[:-3] if column.endswith(tuple(_ENDS)) else column
 
 
 def table_of(
@@ -111,6 +167,11 @@ _ORDER = (
     "segment_probability_hi",
     "runner_up",
     "runner_up_probability",
+    "p_top_stable",
+    "entropy",
+    "entropy_param",
+    "outlier_p",
+    "n_missing",
     "p_alive",
     "p_churn",
     "p_churn_lo",

@@ -47,11 +47,15 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """``order[k]`` is the old segment that new segment k continues, or -1; ``ids`` of the new ones."""
+    """``order[k]`` is the old segment that new segment k continues, or -1; ``ids`` of the new ones.
+
+    ``jaccard[j]`` is that of old segment j with its match, 0 where there is none.
+    """
 
     order: tuple[int, ...]
     ids: tuple[str, ...]
     fates: tuple[Fate, ...]
+    jaccard: tuple[float, ...]
 
 
 def align(old: Array, new: Array, ids: Sequence[str], ever: int | None = None) -> Alignment:
@@ -96,4 +100,6 @@ def align(old: Array, new: Array, ids: Sequence[str], ever: int | None = None) -
         if one not in said:
             heirs = tuple(names[k] for k in np.argsort(-goes[j], kind="stable")[:2])
             fates.append(Fate("died", one, "", float(match[j].max()), heirs))
-    return Alignment(tuple(order), tuple(names), tuple(fates))
+    matched = np.zeros(len(ids))
+    matched[rows] = match[rows, columns]
+    return Alignment(tuple(order), tuple(names), tuple(fates), tuple(matched.tolist()))

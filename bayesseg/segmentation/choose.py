@@ -47,6 +47,7 @@ class Choice:
         stable: the recommended candidate.
         working: the candidate for the range asked for; None where there is none in it.
         runner_up: of the eligible candidates with another number of segments the best-predicting one.
+        natural: where the stable one has fewer groups than segments, the best-predicting natural one.
         best: the highest held-out density of all.
         words: the reasons, a sentence each, the first the answer.
     """
@@ -54,6 +55,7 @@ class Choice:
     stable: Candidate
     working: Candidate | None
     runner_up: Candidate | None
+    natural: Candidate | None
     best: Candidate
     words: tuple[str, ...]
 
@@ -134,7 +136,10 @@ def choose(
     stable = min(eligible, key=lambda one: one.components) if one_crowd else shape
     others = [one for one in eligible if one.components != stable.components]
     runner = shape if one_crowd else max(others, key=lambda one: one.density, default=None)
-    words = [*_answer(stable, shape, min_segment), *_limits(shape, best, min_segment)]
+    clear = [one for one in eligible if kind(one, min_segment) == "natural"]
+    shaded = 1 < stable.groups < stable.components
+    natural = max(clear, key=lambda one: one.density, default=None) if shaded else None
+    words = [*_answer(stable, shape, natural, min_segment), *_limits(shape, best, min_segment)]
     most = max(one.components for one in candidates)
     if best.components == most > 1:
         words.append(f"More than {most} segments were not tried, and {most} fit best.")
@@ -146,21 +151,16 @@ def choose(
     working = _working(candidates, stable, within, min_segment)
     if within is not None:
         words.append(_working_words(working, stable, within, min_segment))
-    return Choice(stable, working, runner, best, tuple(words))
+    return Choice(stable, working, runner, natural, best, tuple(words))
 
 
 def asked(
     judge: Judge,
     candidates: Sequence[Candidate],
     min_segment: int,
-    *,
-    every_number: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[Candidate]:
-    """The candidates, asked whether they come back until the rule has its answer.
-
-    ``every_number`` also asks the best-predicting candidate of each number of segments.
-    """
+    """The candidates, asked whether they come back until the rule has its answer."""
     found, best = list(candidates), max(candidates, key=lambda one: one.density)
     near = [_near(one, best) for one in found]
     order = sorted(
@@ -168,11 +168,6 @@ def asked(
         key=lambda i: (not near[i], found[i].components if near[i] else 0, -found[i].density),
     )
     wanted = {i for i, one in enumerate(found) if one.components == 1}
-    if every_number:
-        tops: dict[int, int] = {}
-        for i in sorted(order, key=lambda i: -found[i].density):
-            tops.setdefault(found[i].components, i)
-        wanted |= set(tops.values())
     answer: Candidate | None = None
     for done, i in enumerate(order):
         if on_progress:
@@ -201,13 +196,15 @@ def _beside(one: Candidate, best: Candidate) -> str:
     return f"{below:.3f} ± {error:.3f} nats per customer below the best held-out density"
 
 
-def _answer(stable: Candidate, shape: Candidate, min_segment: int) -> list[str]:
+def _answer(
+    stable: Candidate, shape: Candidate, natural: Candidate | None, min_segment: int
+) -> list[str]:
     if stable.components == 1:
         found = ["The data support no more than one group."]
         if shape.components > 1:
             found.append(
-                f"{called(shape.options)} describes its shape better and comes back every time, but "
-                "nothing lies between its segments: a cut through one crowd, not a discovery."
+                f"{called(shape.options)} describes its shape better and comes back every time, but no "
+                "gap can be shown between its segments: a cut through one crowd, not a discovery."
             )
         return found
     word = kind(stable, min_segment)
@@ -221,6 +218,8 @@ def _answer(stable: Candidate, shape: Candidate, min_segment: int) -> list[str]:
             f"Of its {stable.components} segments only {stable.groups} groups have a gap between "
             "them; the others shade into one another."
         )
+        if natural is not None:
+            found.append(f"Natural, with gaps between all its segments: {called(natural.options)}.")
     elif word == "reproducible":
         found.append(f"Its segments overlap (up to {max(stable.overlap):.0%} of the members).")
     return found
@@ -299,7 +298,7 @@ def automatic(
     span = range(components[0], components[1] + 1)
     found, notes = compare(judge, part, layout, span, on_progress=on_progress)
     least_size = smallest_of(len(matrix))
-    found = asked(judge, found, least_size, on_progress=on_progress)
+    found = asked(judge, found, least_size, on_progress)
     choice = choose(found, min_segment=least_size)
     return choice.stable.components, {
         "components": choice.stable.components,
@@ -330,7 +329,7 @@ def as_row(one: Candidate, choice: Choice, min_segment: int) -> dict[str, Any]:
         "sizes": list(one.sizes),
         "overlap": list(one.overlap),
         "groups": one.groups,
-        "kind": kind(one, min_segment),
+        "kind": kind(one, min_segment) if again else None,
         "against": list(against(one, min_segment)),
         "chosen": _role(one, choice),
         "seconds": round(one.seconds, 3),
@@ -342,5 +341,6 @@ def _role(one: Candidate, choice: Choice) -> str:
         "stable": choice.stable,
         "working": choice.working,
         "runner-up": choice.runner_up,
+        "natural": choice.natural,
     }
     return next((name for name, chosen in roles.items() if chosen is one), "")

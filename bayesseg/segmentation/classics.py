@@ -170,10 +170,10 @@ def _others(
     from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
     from sklearn.neighbors import NearestNeighbors
 
-    neighbours = min(2 * rows.shape[1], len(rows) - 1)
+    neighbours = min(max(4, 2 * rows.shape[1]), len(rows) - 1)
     far = NearestNeighbors(n_neighbors=neighbours).fit(rows).kneighbors(rows)[0][:, -1]
     radius = float(np.quantile(far, 0.9))
-    least = max(20, len(rows) // 100)
+    least = max(min(20, len(rows) // 4), len(rows) // 100)
     best = min(
         (
             GaussianMixture(k, covariance_type=kind, random_state=seed, reg_covar=1e-4).fit(rows)

@@ -1,14 +1,17 @@
 """One table over the number of segments and their shape. L7.
 
 Two rounds: every candidate is fitted and asked to predict held-out rows; then its segments are asked
-to come back, which takes most of the time and which ``choose`` may ask of some only.
+to come back, which takes most of the time and which ``choose`` may ask of some only. Candidates share
+nothing and have streams of their own: they run on all cores, in any order, with the same results.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,13 +45,15 @@ class Candidate:
         options: what varies: ``components``, ``covariance`` ...
         plan, theta: blocks and the best mode, (1, K, ...).
         member: (n, K) memberships of the rows judged.
-        parameters: free numbers of the whole mixture, and ``own`` of one segment.
+        parameters: free numbers of the whole mixture.
+        own: those of one segment that stand or fall together: all of them where its covariance is
+            its own and full, else those of one column.
         log_likelihood: at the mode; ``bic`` and ``icl`` follow (lower is better).
         densities: held-out log density of each row (n,), under the mode of the other folds.
         sizes: customers by membership, of all rows of the table.
         overlap: of each segment, how much it shares with its nearest other one.
         groups: how many groups remain when segments without a gap between them count as one.
-        seconds: spent on this one.
+        seconds: of processor time spent on this one.
         stability: whether it comes back; None until asked.
     """
 
@@ -112,7 +117,9 @@ def judge_of(matrix: Array, effort: Effort, seed: int) -> Judge:
     """Rows and folds for ``matrix`` (N, D)."""
     if len(matrix) < 2 * effort.folds:
         raise InputRejected(
-            f"{len(matrix)} customers are too few to compare segmentations", code="too_few"
+            f"{len(matrix)} customers are too few to compare segmentations",
+            fix=f"give at least {2 * effort.folds}; segments worth having need hundreds",
+            code="too_few",
         )
     rng = np.random.default_rng([seed, 0])
     rows = sampled(matrix, effort.rows, rng)
@@ -159,28 +166,60 @@ def compare(
     n = len(judge.rows)
     if n < judge.customers:
         notes.append(f"judged on {n:,} of {judge.customers:,} customers, drawn at random")
+    jobs: list[tuple[int, Plan, dict[str, Any], bool]] = []
     for at, (k, others) in enumerate(grid):
         options = {"components": k, **others}
-        if on_progress:
-            on_progress(Progress("compare", at, len(grid), called(options)))
+        own = with_options(part, **options)
         try:
-            plan = plan_of(with_options(part, **options), layout)
+            jobs.append((at, plan_of(own, layout), options, own.options["covariance"] == "full"))
         except BayessegError as error:
             notes.append(f"{called(options)} left out: {error.message}")
-            continue
-        one = fitted(judge, plan, options, at)
+
+    def fit(job: tuple[int, Plan, dict[str, Any], bool]) -> Candidate:
+        at, plan, options, full = job
+        return fitted(judge, plan, options, at, together=full)
+
+    for one in side_by_side(fit, jobs, [called(job[2]) for job in jobs], "compare", on_progress):
         if np.isfinite(one.log_likelihood + one.density):
             found.append(one)
         else:
-            notes.append(f"{called(options)} left out: it has no density on these rows")
-    if on_progress:
-        on_progress(Progress("compare", len(grid), len(grid)))
+            notes.append(f"{called(one.options)} left out: it has no density on these rows")
     return found, notes
 
 
-def fitted(judge: Judge, plan: Plan, options: Mapping[str, Any], number: int) -> Candidate:
-    """One candidate, segments by falling size; its stability is not asked yet."""
-    began = time.perf_counter()
+def side_by_side[A, B](
+    work: Callable[[A], B],
+    items: Sequence[A],
+    names: Sequence[str],
+    stage: str,
+    on_progress: OnProgress | None,
+) -> Iterator[B]:
+    """The work on each item, in their order but done on all cores.
+
+    Compiled code lets go of the interpreter. The last items, with most segments, begin first.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        begun = [pool.submit(work, item) for item in reversed(items)][::-1]
+        try:
+            for done, (one, name) in enumerate(zip(begun, names, strict=True)):
+                if on_progress:
+                    on_progress(Progress(stage, done, len(items), name))
+                yield one.result()
+        finally:
+            for one in begun:
+                one.cancel()
+    if on_progress:
+        on_progress(Progress(stage, len(items), len(items)))
+
+
+def fitted(
+    judge: Judge, plan: Plan, options: Mapping[str, Any], number: int, *, together: bool
+) -> Candidate:
+    """One candidate, segments by falling size; its stability is not asked yet.
+
+    ``together``: the parameters of a segment are estimated together, not column by column.
+    """
+    began = time.thread_time()
     rows, rng = judge.rows, judge.rng(number, 1)
     theta, _ = mode_of(plan, rows, judge.effort, rng)
     joint, _ = scored(plan, theta, rows)
@@ -197,15 +236,15 @@ def fitted(judge: Judge, plan: Plan, options: Mapping[str, Any], number: int) ->
         theta=theta,
         member=member,
         parameters=whole,
-        own=own,
+        own=own if together else math.ceil(own / rows.shape[1]),
         log_likelihood=likelihood,
         bic=bic,
         icl=bic + 2.0 * entropy,
         densities=held_out(plan, rows, theta, judge.effort, judge.fold, rng),
         sizes=tuple((member.sum(0) * judge.customers / len(rows)).tolist()),
         overlap=tuple(_overlap(member).tolist()),
-        groups=plan.components - len(merges(member)),
-        seconds=time.perf_counter() - began,
+        groups=plan.components - len(merges(member, rows, theta)),
+        seconds=time.thread_time() - began,
     )
 
 
@@ -213,7 +252,7 @@ def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate
     """The candidate, asked whether its segments come back."""
     if candidate.stability is not None:
         return candidate
-    began = time.perf_counter()
+    began = time.thread_time()
     K = candidate.components
     if K == 1:
         return replace(candidate, stability=Stability((1.0,), 1.0, 1.0, 0.0))
@@ -227,8 +266,20 @@ def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate
         float(strength.mean()),
         float((again.rand < em.SAME_MODE).mean()),
     )
-    spent = candidate.seconds + time.perf_counter() - began
+    spent = candidate.seconds + time.thread_time() - began
     return replace(candidate, stability=found, seconds=spent)
+
+
+def with_all_stability(
+    judge: Judge, candidates: Sequence[Candidate], on_progress: OnProgress | None = None
+) -> list[Candidate]:
+    """Every candidate, asked whether its segments come back."""
+
+    def ask(numbered: tuple[int, Candidate]) -> Candidate:
+        return with_stability(judge, numbered[1], numbered[0])
+
+    names = [f"does {called(one.options)} come back?" for one in candidates]
+    return list(side_by_side(ask, list(enumerate(candidates)), names, "stability", on_progress))
 
 
 def free_parameters(

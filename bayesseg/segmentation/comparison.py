@@ -10,22 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import OnProgress, Progress
+from bayesseg._types import Array, OnProgress, Progress
+from bayesseg.aggregates import merge_tree
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import UsageError
 from bayesseg.features import apply, learn, raw_columns
 from bayesseg.ingest import Purchases
-from bayesseg.segmentation.choose import as_row, asked, choose, least, smallest_of
+from bayesseg.segmentation.choose import as_row, choose, least, smallest_of
 from bayesseg.segmentation.classics import classics
-from bayesseg.segmentation.compare import Candidate, called, compare, judge_of
-from bayesseg.segmentation.gaps import merges
+from bayesseg.segmentation.compare import Candidate, called, compare, judge_of, with_all_stability
 from bayesseg.segmentation.price import prices
-from bayesseg.segmentation.refits import QUICK, THOROUGH, Effort
+from bayesseg.segmentation.refits import QUICK, THOROUGH, Effort, scored
 from bayesseg.segmentation.run import layout_of
 from bayesseg.spec import ModelSpec
 
 DF = 5.0
 """Degrees of freedom of Student-t candidates."""
+AS_ONE = 0.98
+"""Columns correlated like this inside a segment say one thing twice."""
 LATER = 90
 """Days after the cut over which churn and spend are held against segments; less in a short log."""
 
@@ -74,9 +76,11 @@ def comparison(
         on_progress: told of each step.
 
     Returns:
-        JSON-able: ``table`` (see ``choose.as_row``), ``words``, ``notes``, ``stable``, ``working``,
-        ``runner_up`` (in words), ``min_segment``, ``tree`` (how the segments of the stable or working
-        candidate merge), ``classics``, ``price``, ``features``.
+        JSON-able: ``model``, ``customers``, ``rows`` judged, ``features``, ``min_segment``, ``least``
+        (customers a segment of each candidate needs), ``table`` (see ``choose.as_row``), ``words``,
+        ``notes``; ``stable``, ``working``, ``runner_up``, ``natural`` (candidates in words, or None);
+        ``tree`` (the dendrogram of ``tree_of``, the stable or working candidate: see ``merge_tree``),
+        ``masked`` (of its features: see ``masked``), ``classics`` and ``price`` (see there).
 
     Raises:
         UsageError: the model has no segments, or the range is empty.
@@ -102,9 +106,9 @@ def comparison(
         on_progress=on_progress,
     )
     smallest = smallest_of(len(matrix)) if min_segment is None else min_segment
-    found = asked(judge, found, smallest, every_number=True, on_progress=on_progress)
+    found = with_all_stability(judge, found, on_progress)
     choice = choose(found, min_segment=smallest, within=components)
-    chosen = {"stable": choice.stable, "working": choice.working, "runner_up": choice.runner_up}
+    chosen = {name: getattr(choice, name) for name in ("stable", "working", "runner_up", "natural")}
     shown = choice.stable if choice.stable.components > 1 else choice.working or choice.stable
     document: dict[str, Any] = {
         "model": spec.name,
@@ -115,9 +119,11 @@ def comparison(
         "least": {called(one.options): least(one, smallest) for one in found},
         "table": [as_row(one, choice, smallest) for one in found],
         "words": list(choice.words),
-        "notes": [*state.notes, *notes],
+        "notes": [*state.notes, *notes, *as_one(choice.best, state.names)],
         **{name: called(one.options) if one else None for name, one in chosen.items()},
-        "tree": [asdict(one) for one in merges(shown.member, over_gaps=True)],
+        "tree_of": called(shown.options),
+        "tree": merge_tree(shown.member[:, None]),
+        "masked": masked(shown, judge.rows, state.names),
         "classics": None,
         "price": None,
     }
@@ -129,10 +135,45 @@ def comparison(
             for one in (choice.stable, choice.working)
             if one is not None
         }
-        document["classics"] = classics(judge.rows, range(2, high + 1), ours, seed)
+        document["classics"] = classics(judge.rows, range(2, max(high, 2) + 1), ours, seed)
     if purchases is not None and isinstance(data, Customers):
         document["price"] = _priced(purchases, data, spec, chosen, seed)
     return document
+
+
+def masked(one: Candidate, rows: Array, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What is lost when a feature is not known: integrated out of every row's membership.
+
+    Returns:
+        Of each feature ``lost``, by how much the mean probability of the likeliest segment falls, and
+        ``moved``, the share of rows sorted into another segment. Empty for one segment.
+    """
+    found = []
+    for column, name in enumerate(names if one.components > 1 else ()):
+        hidden = rows.copy()
+        hidden[:, column] = np.nan
+        member = scored(one.plan, one.theta, hidden)[0][:, 0]
+        lost = float(one.member.max(1).mean() - member.max(1).mean())
+        moved = float((member.argmax(1) != one.member.argmax(1)).mean())
+        found.append({"feature": name, "lost": lost, "moved": moved})
+    return found
+
+
+def as_one(best: Candidate, names: Sequence[str]) -> list[str]:
+    """Said where correlated shapes gain by arithmetic: two columns that are one inside a segment."""
+    if "covariance" not in best.theta:
+        return []
+    spread = best.theta["covariance"][0]
+    sd = np.sqrt(np.diagonal(spread, axis1=1, axis2=2))
+    closest = np.abs(np.tril(spread / (sd[:, :, None] * sd[:, None]), -1)).max(0)
+    a, b = divmod(int(closest.argmax()), len(closest))
+    if closest[a, b] < AS_ONE:
+        return []
+    return [
+        f"inside a segment of {called(best.options)} {names[b]} and {names[a]} are nearly one number "
+        f"(correlation {closest[a, b]:.3f}): part of what correlated shapes gain, and go on gaining "
+        "with more segments, is arithmetic between columns"
+    ]
 
 
 def _priced(

@@ -49,14 +49,15 @@ class Sums:
     """Sums over the customers of both periods, for each draw, (S, K, K).
 
     ``flow`` multiplies the memberships of the two periods, ``still`` those of the first with themselves,
-    ``valued`` those of the two and the spend. ``exits`` (S, K) is the share of the first period's
-    members who did not come back.
+    ``valued`` those of the two and the spend. ``left`` (S, K) are the first period's members who did
+    not come back, ``came`` the second's who were not there before.
     """
 
     flow: Array
     still: Array
     valued: Array
-    exits: Array
+    left: Array
+    came: Array
 
 
 def drift(
@@ -80,7 +81,8 @@ def drift(
 
     Returns:
         JSON-able: ``status``, ``reasons``, ``customers``, ``shares``, ``migration`` (matrix, its
-        no-change baseline and the excess, each with intervals; exits; the hard table; by spend),
+        no-change baseline and the excess, each with intervals; exits and entries as shares; the same
+        in customers; the hard table; by spend),
         ``psi`` of the shares and of each feature with its sampling null, ``fit`` (density and
         outliers), ``refit`` (fates of segments, how well each came back and how well it does without
         any change), ``words``.
@@ -156,9 +158,11 @@ def _flows(
         flow += a @ np.swapaxes(c, 1, 2)
         still += a @ np.swapaxes(b, 1, 2)
         valued += (a * value[pairs[0]][rows]) @ np.swapaxes(c, 1, 2)
-    gone = np.delete(first, pairs[0], axis=0)
-    left = _share(own, gone, rng, counts=True)
-    return Sums(flow, still, valued, left / (left + flow.sum(2)))
+    left, came = (
+        _share(own, np.delete(rows, seen, axis=0), rng, counts=True)
+        for rows, seen in ((first, pairs[0]), (second, pairs[1]))
+    )
+    return Sums(flow, still, valued, left, came)
 
 
 def _migration(own: Segments, sums: Sums, p: Array, q: Array) -> dict[str, Any]:
@@ -178,12 +182,22 @@ def _migration(own: Segments, sums: Sums, p: Array, q: Array) -> dict[str, Any]:
         "baseline": _grid(still),
         "excess": _grid(moved - still),
         "by_spend": _grid(valued),
-        "exits": [interval(sums.exits[:, k]) for k in range(len(own.ids))],
+        "exits": _shared(sums.left, sums.flow.sum(2)),
+        "entries": _shared(sums.came, sums.flow.sum(1)),
+        "customers": {
+            "flow": _grid(sums.flow),
+            "left": [interval(one) for one in sums.left.T],
+            "came": [interval(one) for one in sums.came.T],
+        },
         "switching": interval(1 - stay),
         "switching_baseline": interval(1 - same),
         "switching_excess": interval(same - stay),
         "sure": {"customers": int(sure.sum()), "counts": cells.reshape(K, K).tolist()},
     }
+
+
+def _shared(part: Array, rest: Array) -> list[dict[str, float]]:
+    return [interval(one) for one in (part / np.maximum(part + rest, _TINY)).T]
 
 
 def _grid(values: Array) -> list[list[dict[str, float]]]:

@@ -13,6 +13,7 @@ from bayesseg.errors import UsageError
 from bayesseg.families.gmm import Plan, log_density, responsibilities
 from bayesseg.features import FeatureState, apply, raw_columns
 from bayesseg.posterior import Posterior, thinned
+from bayesseg.segment_map import labels
 from bayesseg.segmentation.refits import Layout, Theta, plan_of, with_options
 
 DRAWS = 100
@@ -58,7 +59,7 @@ def segments_of(posterior: Posterior, draws: int = DRAWS) -> Segments:
     # the draws know the number of segments where the model file says "auto"
     part = with_options(posterior.spec.parts["segments"], components=theta["weights"].shape[1])
     plan = plan_of(part, layout_of(state))
-    names = tuple(found["names"][i] for i in ids)
+    names = tuple(map(labels(found).__getitem__, ids))
     return Segments(posterior, state, plan, theta, start, ids, names)
 
 
@@ -70,14 +71,23 @@ def matrix_of(segments: Segments, data: Customers | Attributes) -> Array:
 
 def in_chunks(segments: Segments, matrix: Array) -> Iterator[tuple[slice, Array]]:
     """Rows and their memberships under each draw, (n, S, K), a bounded number at a time."""
+    return _in_chunks(segments.theta, matrix)
+
+
+def _in_chunks(theta: Theta, matrix: Array) -> Iterator[tuple[slice, Array]]:
     for start in range(0, len(matrix), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
-        yield rows, responsibilities(segments.theta, matrix[rows])
+        yield rows, responsibilities(theta, matrix[rows])
 
 
 def mean_membership(segments: Segments, matrix: Array) -> Array:
     """(N, K), averaged over draws."""
-    return np.concatenate([member.mean(1) for _, member in in_chunks(segments, matrix)])
+    return averaged(segments.theta, matrix)
+
+
+def averaged(theta: Theta, matrix: Array) -> Array:
+    """Memberships averaged over the draws ``theta``, (N, K)."""
+    return np.concatenate([member.mean(1) for _, member in _in_chunks(theta, matrix)])
 
 
 def densities(segments: Segments, matrix: Array) -> Array:

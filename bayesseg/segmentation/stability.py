@@ -52,7 +52,7 @@ def stability(
     _say(on_progress, 1, f"{effort.halves} pairs of halves")
     strength = prediction_strength(own.plan, rows, start, effort, rng)
     _say(on_progress, 2, "")
-    merged = merges(member)
+    merged = merges(member, rows, start)
     scale = len(whole) / len(rows)
     found = [
         {
@@ -119,7 +119,7 @@ def _words(document: dict[str, Any]) -> list[str]:
         found.append(
             f"Gaps lie between {groups} of {K} segments; the rest shade into one another."
             if groups > 1
-            else "Nothing lies between the segments: they are cuts through one crowd."
+            else "No gap can be shown between the segments: they are cuts through one crowd."
         )
     return found
 

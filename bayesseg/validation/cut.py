@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesseg import population
 from bayesseg._types import Array
-from bayesseg.customers import activity
+from bayesseg.customers import Attributes, activity
 from bayesseg.families import FAMILIES
 from bayesseg.ingest import Purchases
 from bayesseg.spec import ModelSpec, variant
@@ -20,6 +21,7 @@ from bayesseg.validation.fits import Fit, maximum_likelihood, posterior
 from bayesseg.validation.forecast import Forecast, Model, Outcome, forecast
 from bayesseg.validation.holdout import Holdout, holdout
 from bayesseg.validation.learners import inner_cut, learners
+from bayesseg.validation.metrics import Groups
 from bayesseg.validation.tracking import tracking
 
 
@@ -46,17 +48,29 @@ def score_cut(
     draws: int,
     seed: int,
     as_of: date | None = None,
+    attributes: Attributes | None = None,
 ) -> Cut:
     """Fit ``families`` before ``cut`` and score them, plug-ins and benchmarks after it.
+
+    ``attributes`` are joined to the customers of the cut; learners see those that the model reads.
 
     Raises:
         UsageError: the data do not cover the holdout.
         InputRejected: too few customers before the cut to fit.
     """
-    held = holdout(purchases, cut, horizon_days, tuple(spec.parts), seed=seed, as_of=as_of)
+    held = holdout(
+        purchases,
+        cut,
+        horizon_days,
+        tuple(spec.parts),
+        seed=seed,
+        as_of=as_of,
+        attributes=attributes,
+    )
     rows: list[dict[str, Any]] = []
     fits: dict[str, Fit] = {}
     totals: dict[str, dict[str, Array]] = {}
+    groups: Groups = {}
     for family in families:
         own = variant(spec, family)
         fits[family] = fit = posterior(held, own, draws, seed)
@@ -66,12 +80,14 @@ def score_cut(
         totals[family] = {"purchase": found.purchases.totals}
         if found.spend is not None:
             totals[family]["spend"] = found.spend.totals
-        row = _row(held, family, FAMILIES[family].title, "family", found, fit.models["purchase"])
+        groups = _groups(fit, held)  # the same for every family
+        title = FAMILIES[family].title
+        row = _row(held, groups, family, title, "family", found, fit.models["purchase"])
         row["note"] = fit.note
         row["tracking"] = tracking(purchases, held, fit.models["purchase"], spec.unit_days)
         rows.append(row)
-    rows += _plug_ins(held, spec, families, draws)
-    rows += _benchmarks(purchases, held, spec, draws, seed)
+    rows += _plug_ins(held, groups, spec, families, draws)
+    rows += _benchmarks(purchases, held, groups, spec, draws, seed, attributes)
     document = {
         "cut": cut.isoformat(),
         "until": held.until.isoformat(),
@@ -88,8 +104,16 @@ def score_cut(
     return Cut(held, fits, totals, document)
 
 
+def _groups(fit: Fit, held: Holdout) -> Groups:
+    return {
+        column: (names, index)
+        for state in fit.states.values()
+        for column, names, index in population.cells(state, held.scored)
+    }
+
+
 def _plug_ins(
-    held: Holdout, spec: ModelSpec, families: Sequence[str], streams: int
+    held: Holdout, groups: Groups, spec: ModelSpec, families: Sequence[str], streams: int
 ) -> Iterator[dict[str, Any]]:
     """Maximum likelihood of each family, plugged in; a row without numbers says why."""
     for family in families:
@@ -103,22 +127,28 @@ def _plug_ins(
         found = forecast(
             held, purchase, None if isinstance(spend, str) else spend, spec.unit_days, streams
         )
-        row = _row(held, name, title, "plug_in", found, purchase)
+        row = _row(held, groups, name, title, "plug_in", found, purchase)
         row["note"] = spend if isinstance(spend, str) else ""
         yield row
 
 
 def _benchmarks(
-    purchases: Purchases, held: Holdout, spec: ModelSpec, streams: int, seed: int
+    purchases: Purchases,
+    held: Holdout,
+    groups: Groups,
+    spec: ModelSpec,
+    streams: int,
+    seed: int,
+    attributes: Attributes | None,
 ) -> Iterator[dict[str, Any]]:
     nobody_leaves = baselines.nbd(held, spec.unit_days)
     found = forecast(held, nobody_leaves, None, spec.unit_days, streams)
     title = "NBD (nobody leaves)"
-    yield _row(held, "nbd", title, "benchmark", found, nobody_leaves)
-    inner = inner_cut(purchases, held, seed=seed)
+    yield _row(held, groups, "nbd", title, "benchmark", found, nobody_leaves)
+    inner = inner_cut(purchases, held, seed=seed, attributes=attributes)
     rules = [baselines.rate(held), _last_period(purchases, held), baselines.rfm(held, inner)]
-    for rule in (*rules, *learners(held, inner, seed)):
-        yield _of_rule(held, rule)
+    for rule in (*rules, *learners(held, inner, seed, tuple(groups))):
+        yield _of_rule(held, groups, rule)
 
 
 def _last_period(purchases: Purchases, held: Holdout) -> baselines.Rule:
@@ -131,7 +161,13 @@ def _last_period(purchases: Purchases, held: Holdout) -> baselines.Rule:
 
 
 def _row(
-    held: Holdout, name: str, title: str, kind: str, found: Forecast, model: Model
+    held: Holdout,
+    groups: Groups,
+    name: str,
+    title: str,
+    kind: str,
+    found: Forecast,
+    model: Model,
 ) -> dict[str, Any]:
     actual = held.purchases.astype(np.float64)
     row = _blank(name, title, kind, "")
@@ -144,6 +180,7 @@ def _row(
         "spend": None if found.spend is None else _score(found.spend, held.spend, logarithms=False),
         "active": metrics.active(found.p_active, found.purchases.expected, held.purchases),
         "by_x": metrics.by_x(held.scored.x, found.purchases.expected, actual),
+        "by_group": metrics.by_group(groups, found.purchases.expected, actual),
         "pit": metrics.uniformity(found.purchases.pit),
         "reliability": metrics.reliability(found.p_active, held.purchases),
     }
@@ -151,7 +188,7 @@ def _row(
 
 def _blank(name: str, title: str, kind: str, note: str) -> dict[str, Any]:
     empty = ("parameters", "p_alive", "purchases", "spend", "active")
-    more = ("by_x", "pit", "reliability", "tracking")
+    more = ("by_x", "by_group", "pit", "reliability", "tracking")
     return {"name": name, "title": title, "kind": kind, "note": note} | dict.fromkeys(
         (*empty, *more)
     )
@@ -175,7 +212,7 @@ def _score(outcome: Outcome, actual: Array, *, logarithms: bool) -> dict[str, An
     }
 
 
-def _of_rule(held: Holdout, rule: baselines.Rule) -> dict[str, Any]:
+def _of_rule(held: Holdout, groups: Groups, rule: baselines.Rule) -> dict[str, Any]:
     row = _blank(rule.name, rule.title, rule.kind, rule.note)
     actual = held.purchases.astype(np.float64)
     if rule.expected is not None:
@@ -187,6 +224,7 @@ def _of_rule(held: Holdout, rule: baselines.Rule) -> dict[str, Any]:
             "coverage": None,
         }
         row["by_x"] = metrics.by_x(held.scored.x, rule.expected, actual)
+        row["by_group"] = metrics.by_group(groups, rule.expected, actual)
     if np.isfinite(rule.rank).all():
         p = rule.rank if rule.p_active is None else rule.p_active
         known = rule.p_active is not None

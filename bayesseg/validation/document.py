@@ -15,6 +15,7 @@ money is in the currency of the data, days are whole days, dates ISO.
      "horizon_days": 273,
      "data": {"first": "1997-01-01", "last": "1998-06-30", "days": 545, "customers": 2357},
      "families": ["mbgnbd", "bgnbd"],              # the model's own first
+     "attributes": ["channel"],                    # those that the model reads
      "origins": [ORIGIN, ...],                     # oldest first; with --cut exactly one
      "skipped": [{"cut": "2010-03-12", "reason": "9 repeat buyers, at least 10 are needed"}],
      "chosen": CHOSEN or null,                     # null where there is one family
@@ -48,16 +49,21 @@ money is in the currency of the data, days are whole days, dates ISO.
      "by_x": {"x": ["0", "1", ..., "7+"], "customers": [...], "actual": [...], "expected": [...]},
      "pit": {"edges": [0, .1, ..., 1], "counts": [...], "ks": .03, "p": .4},
                               # randomised; ks: Kolmogorov-Smirnov distance to uniform, its p-value
+     "by_group": [{"column": "channel", "level": ["shop", "web"],
+                   "customers": [...], "actual": [...], "expected": [...]}, ...],
+                              # means as in by_x, of the attributes that the model reads
      "reliability": [{"expected": .06, "actual": .07, "customers": 236}, ...],   # tenths by P(active)
      "tracking": TRACKING or null}
 
     SCORE = {"actual": 1882.0, "mean": 1573.0,     # totals; mean is forecast
              "lo", "hi", "inside": false,          # predictive interval at ``level``; null for rules
              "bias": -.164,
-             "widened": {"lo", "hi", "inside", "nu": 2, "scale": .1,   # with the discrepancy learnt
-                         "learnt_from": 0,       # from that many earlier origins
-                         "excess": .03} or null,      # squared log miss beyond the model's own
-                                                      # variance, for later ones; families only
+             "widened": {"lo", "hi", "inside",        # with the discrepancy learnt
+                         "learnt_from": 0,            # from that many earlier origins,
+                         "right": .5,                 # after which the model is right with that chance
+                         "miss": {"log": -.2, "spread": .05} or null} or null,
+                              # for later ones: ln(actual / mean), sd of the log of the model's own
+                              # draws; families only
              "mae", "rmse", "msle", "correlation",    # over customers; msle is null for spend
              "crps",
              "coverage": {"50": .81, "80": .93, "90": .946, "95": .973}}
@@ -81,9 +87,9 @@ money is in the currency of the data, days are whole days, dates ISO.
     TOTALS = {"origins": 6, "bias": [.42, .50, ...],              # by origin
               "mean_bias": .18, "worst_bias": .50, "sign_changes": 1,
               "inside": 2, "inside_widened": 6,                   # of ``origins``
-              "discrepancy": {"nu": 8, "scale": .27,              # for the next forecast, learnt from
+              "discrepancy": {"right": .02,                       # for the next forecast, learnt from
                               "lo": .55, "hi": 1.8,               # all origins; the factor at ``level``
-                              "prior": {"nu": 2, "scale": .1}}}
+                              "prior": {"right": .5, "nu": 4, "scale": .2}}}
     VERDICT = {"verdict": "passed" | "caution" | "failed" | "not-assessed",
                "missed": 4, "missed_widened": 0, "origins": 6, "chance": .0001}
      # of purchases. chance: P(so many misses or more) were the raw intervals right.
@@ -128,8 +134,9 @@ from typing import Any
 
 import numpy as np
 
+from bayesseg import population
 from bayesseg._types import OnProgress, Progress
-from bayesseg.customers import sampled
+from bayesseg.customers import Attributes, sampled
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import Purchases
 from bayesseg.spec import ModelSpec, variant
@@ -137,7 +144,8 @@ from bayesseg.validation import metrics
 from bayesseg.validation import origins as rolling
 from bayesseg.validation.cut import Cut, score_cut
 from bayesseg.validation.diagnosis import diagnosis
-from bayesseg.validation.holdout import refuse_covariates, span
+from bayesseg.validation.fits import PARTS
+from bayesseg.validation.holdout import span
 from bayesseg.validation.loo import loo
 
 SCHEMA_VERSION = 1
@@ -153,6 +161,7 @@ def validate(
     purchases: Purchases,
     spec: ModelSpec,
     *,
+    attributes: Attributes | None = None,
     cut: date | None = None,
     origins: int | None = None,
     horizon_days: int | None = None,
@@ -167,6 +176,8 @@ def validate(
     Args:
         purchases: the log.
         spec: the model; its parts ``purchase`` and, if there, ``spend`` are validated.
+        attributes: static facts about customers, which a model with covariates reads. They are taken
+            as known at each cut; learners see the same columns.
         cut: the last day the model may see. Exactly one of ``cut`` and ``origins`` is given.
         origins: so many cuts, a horizon apart, the last holdout ending with the data.
         horizon_days: length of each holdout. By default all that follows the ``cut``; for origins
@@ -178,15 +189,16 @@ def validate(
         on_progress: called before each cut.
 
     Raises:
-        UsageError: the cuts do not fit into the data, a family is unknown, or the model has covariates.
-        InputRejected: no cut leaves customers enough to fit.
+        UsageError: the cuts do not fit into the data, or a family is unknown.
+        InputRejected: no cut leaves customers enough to fit, or an attribute is missing.
     """
     if "purchase" not in spec.parts:
         raise UsageError(
             f"model {spec.name!r} forecasts nothing: it has no [purchase] part",
             fix="give --model retail, or another model of purchases",
         )
-    refuse_covariates(spec)
+    columns = population.covariates(*(spec.parts[part] for part in PARTS if part in spec.parts))
+    population.require(columns, attributes)
     names = tuple(dict.fromkeys((spec.parts["purchase"].family, *families)))
     for name in names:
         variant(spec, name)  # refuses unknown families before any work
@@ -199,7 +211,17 @@ def validate(
             on_progress(Progress("validate", done, len(cuts), one.isoformat()))
         try:
             scored.append(
-                score_cut(drawn, spec, names, one, horizon, draws=draws, seed=seed, as_of=as_of)
+                score_cut(
+                    drawn,
+                    spec,
+                    names,
+                    one,
+                    horizon,
+                    draws=draws,
+                    seed=seed,
+                    as_of=as_of,
+                    attributes=attributes if columns else None,
+                )
             )
         except InputRejected as error:
             if len(cuts) == 1:
@@ -233,6 +255,7 @@ def validate(
                 "customers": purchases.provenance["ids"],
             },
             "families": names,
+            "attributes": columns,
             "origins": [one.document for one in scored],
             "skipped": skipped,
             "chosen": chosen,
@@ -328,7 +351,7 @@ def _widen(rows: Sequence[dict[str, Any]], totals: Sequence[Mapping[str, Any]]) 
             score = row[key]
             if score is None:
                 continue
-            learnt = rolling.excesses(past)
+            learnt = rolling.misses(past)
             score["widened"] = rolling.widened(score, drawn[part], learnt, _least(row, key))
             past.append(score)
 

@@ -44,7 +44,8 @@ class Fit:
 def posterior(held: Holdout, spec: ModelSpec, draws: int, seed: int, *, exact: bool = True) -> Fit:
     """Purchase and spend posteriors from all customers known at the cut, thinned to ``draws``.
 
-    Importance draws; ``exact`` runs nuts where their weights fail, else they are taken as they are.
+    Importance draws; ``exact`` runs nuts where their weights fail, else they are fewer and taken as
+    they are.
     """
     columns = held.known.columns(spec.unit_days)
     scales = scales_of(columns)
@@ -61,7 +62,7 @@ def posterior(held: Holdout, spec: ModelSpec, draws: int, seed: int, *, exact: b
             task = Task("laplace", part, own, table, scales, spec.inference, start, state)
             found[part] = ENGINES["laplace"](task, None)
         else:
-            found[part] = laplace(family, linked, table, scales, spec.inference, start)
+            found[part] = laplace(family, linked, table, scales, spec.inference, start, many=0)
         theta = population.parameters(own, state, thinned(found[part], draws))
         group = population.groups(own, state, held.scored)
         models[part] = Model(FAMILIES[own.family], theta, group)

@@ -6,8 +6,9 @@ on its own key, the model and the seed alone, never on the chunk or the order.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from bayesseg.families._realise import realise
 from bayesseg.validation import metrics
 from bayesseg.validation.holdout import Holdout
 
+FUTURES = 2_000
+"""So many customers' futures are drawn where totals alone are wanted."""
 _CHUNK = 500
 
 
@@ -85,15 +88,9 @@ def forecast(
         unit_days: length of the model's time unit.
         streams: futures a customer where the model is a plug-in of one draw; otherwise one a draw.
     """
-    job = _Job(
-        held=held,
-        purchase=purchase,
-        spend=spend,
-        columns=held.scored.columns(unit_days),
-        horizon=held.horizon_days / unit_days,
-        futures=purchase.draws if purchase.draws > 1 else streams,
-    )
-    chunks = _chunks(held.scored, purchase, spend)
+    futures = purchase.draws if purchase.draws > 1 else streams
+    job = _job(held, purchase, spend, unit_days, futures)
+    chunks = _chunks(held.scored, purchase, spend, np.arange(len(held.scored)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pieces = list(pool.map(job.chunk, chunks))
     order = np.concatenate(chunks)
@@ -119,18 +116,69 @@ def forecast(
     )
 
 
-def _chunks(scored: Customers, purchase: Model, spend: Model | None) -> list[IntArray]:
-    """Rows in chunks of one group, alike ones together."""
+def totals(
+    held: Holdout, purchase: Model, spend: Model | None, unit_days: float
+) -> dict[str, Array]:
+    """Predictive totals alone, by part, (S,).
+
+    The expectation is of every scored customer. What chance adds is drawn for at most ``FUTURES`` of
+    them, at random, and stands for all: n/m times as many customers deviate √(n/m) times as far.
+    """
+    job = _job(held, purchase, spend, unit_days, purchase.draws)
+    some = everybody = np.arange(len(held.scored))
+    if len(everybody) > FUTURES:
+        some = np.argpartition(held.keys, FUTURES)[:FUTURES]
+    ratio = len(everybody) / len(some)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        drawn = list(pool.map(job.chunk, _chunks(held.scored, purchase, spend, some)))
+        expected = drawn
+        if ratio > 1:
+            expected = list(
+                pool.map(job.expected, _chunks(held.scored, purchase, spend, everybody))
+            )
+
+    def summed(pieces: Sequence[Mapping[str, Any]], name: str) -> Array:
+        return np.asarray(np.sum([piece[name] for piece in pieces], axis=0))
+
+    found = {}
+    for part, name in (("purchase", "purchases"), ("spend", "spend")):
+        if part == "spend" and spend is None:
+            continue
+        came, own = summed(drawn, f"{name}.totals"), summed(drawn, f"{name}.expected_totals")
+        moved = summed(expected, f"{name}.expected_totals") + (came - own) * math.sqrt(ratio)
+        # where no mean exists the customers drawn must speak for all themselves
+        found[part] = np.where(np.isfinite(moved) & (ratio > 1), moved, came * ratio)
+    return found
+
+
+def _chunks(
+    scored: Customers, purchase: Model, spend: Model | None, rows: IntArray
+) -> list[IntArray]:
+    """``rows`` in chunks of one group, alike ones together."""
     group = purchase.group
     if spend is not None:
         group = group * (int(spend.group.max(initial=0)) + 1) + spend.group
-    order = np.lexsort((scored.t_x, scored.t_end, scored.x, group))
+    keys = (scored.t_x, scored.t_end, scored.x, group)
+    order = rows[np.lexsort(tuple(key[rows] for key in keys))]
     borders = np.flatnonzero(np.diff(group[order])) + 1
     return [
         piece[start : start + _CHUNK]
         for piece in np.split(order, borders)
         for start in range(0, len(piece), _CHUNK)
     ]
+
+
+def _job(
+    held: Holdout, purchase: Model, spend: Model | None, unit_days: float, futures: int
+) -> _Job:
+    return _Job(
+        held=held,
+        purchase=purchase,
+        spend=spend,
+        columns=held.scored.columns(unit_days),
+        horizon=held.horizon_days / unit_days,
+        futures=futures,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +193,9 @@ class _Job:
     def chunk(self, rows: IntArray) -> dict[str, Any]:
         """Everything about the customers ``rows``, of one group, reduced over draws."""
         keys, index = self.held.keys[rows], np.arange(self.futures)
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        alive = self._quantity(self.purchase, "p_alive", rows, columns)
+        columns = self._of(rows)
+        alive, bought, worth = self._expected(rows, columns)
         silent = self._quantity(self.purchase, "silent", rows, columns)
-        bought = alive * self._quantity(self.purchase, "purchases_if_alive", rows, columns)
         latents = self._latents(self.purchase, rows, columns)
         nu, shape = np.ones(latents.shape[:2]), np.ones(self.futures)
         if self.spend is not None:
@@ -162,13 +209,29 @@ class _Job:
         found = {
             "p_alive": alive.mean(axis=1),
             "p_active": (alive * (1.0 - silent)).mean(axis=1),
-            **_reduced("purchases", bought.mean(axis=1), counts.astype(np.float64), came, u),
+            **_reduced("purchases", bought, counts.astype(np.float64), came, u),
         }
-        if self.spend is not None:
-            mean = self._quantity(self.spend, "expected_spend", rows, columns)
-            expected = (paid * bought * mean).mean(axis=1)
-            found |= _reduced("spend", expected, money, self.held.spend[rows], u)
+        if worth is not None:
+            found |= _reduced("spend", worth, money, self.held.spend[rows], u)
         return found
+
+    def expected(self, rows: IntArray) -> dict[str, Any]:
+        """The totals of the expectation of the customers ``rows``, of one group."""
+        _, bought, worth = self._expected(rows, self._of(rows))
+        found = {"purchases.expected_totals": bought.sum(axis=0)}
+        return found if worth is None else found | {"spend.expected_totals": worth.sum(axis=0)}
+
+    def _of(self, rows: IntArray) -> Columns:
+        return {name: values[rows] for name, values in self.columns.items()}
+
+    def _expected(self, rows: IntArray, columns: Columns) -> tuple[Array, Array, Array | None]:
+        """P(alive), expected purchases and expected spend, each (N, S)."""
+        alive = self._quantity(self.purchase, "p_alive", rows, columns)
+        bought = alive * self._quantity(self.purchase, "purchases_if_alive", rows, columns)
+        if self.spend is None:
+            return alive, bought, None
+        mean = self._quantity(self.spend, "expected_spend", rows, columns)
+        return alive, bought, self.held.known.paid_share * bought * mean
 
     def _quantity(self, model: Model, name: str, rows: IntArray, columns: Columns) -> Array:
         clock = Clock(self.horizon, self.horizon, 0.0)
@@ -200,7 +263,8 @@ def _reduced(name: str, expected: Array, draws: Array, actual: Array, u: Array) 
     totals = draws.sum(axis=0)
     draws.sort(axis=1)
     return {
-        f"{name}.expected": expected,
+        f"{name}.expected": expected.mean(axis=1),
+        f"{name}.expected_totals": expected.sum(axis=0),
         f"{name}.totals": totals,
         f"{name}.crps": metrics.crps(draws, actual),
         f"{name}.inside": metrics.inside(draws, actual),

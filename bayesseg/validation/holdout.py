@@ -10,11 +10,10 @@ import numpy as np
 
 from bayesseg._random import Keys, customer_keys
 from bayesseg._types import Array, IntArray
-from bayesseg.customers import Customers, activity, summarise
+from bayesseg.customers import Attributes, Customers, activity, summarise, with_attributes
 from bayesseg.errors import UsageError
 from bayesseg.ingest import Purchases
 from bayesseg.readiness import require_ready
-from bayesseg.spec import ModelSpec
 
 CUSTOMERS = 20_000
 """So many customers at most are scored one by one; the fit before the cut uses all."""
@@ -26,7 +25,7 @@ class Holdout:
 
     Attributes:
         known: every customer known at the cut, as known then.
-        scored: those who are scored: all, or ``CUSTOMERS`` of them drawn at random.
+        scored: those who are scored: all, or as many as asked for, drawn at random.
         keys: of the scored, for their random numbers.
         purchases: purchase days of the scored in the holdout, (N,).
         spend: their net spend on those days, (N,), in currency.
@@ -54,10 +53,14 @@ def holdout(
     *,
     seed: int,
     as_of: date | None = None,
+    attributes: Attributes | None = None,
+    most: int = CUSTOMERS,
 ) -> Holdout:
     """Split ``purchases`` at ``cut``. Nothing of ``known`` depends on any row recorded after it.
 
     ``as_of`` is the last day observed, by default that of the data; purchases after it do not count.
+    ``attributes`` are static facts about customers: they are taken as known at the cut. At most
+    ``most`` customers are scored.
 
     Raises:
         UsageError: the data do not reach from before the cut to the end of the holdout.
@@ -73,7 +76,9 @@ def holdout(
         )
     known = summarise(purchases, as_of=cut)
     require_ready(known, parts)
-    scored = known.take(sample(known, CUSTOMERS, seed))
+    if attributes is not None:
+        known = with_attributes(known, attributes)
+    scored = known.take(sample(known, most, seed))
     ids, count, spend = activity(purchases, cut, until)
     place = np.minimum(np.searchsorted(ids, scored.ids), max(len(ids) - 1, 0))
     came = ids[place] == scored.ids if len(ids) else np.zeros(len(scored), dtype=bool)
@@ -86,24 +91,6 @@ def holdout(
         purchases=np.where(came, count[place] if len(ids) else 0, 0).astype(np.int64),
         spend=np.where(came, spend[place] if len(ids) else 0.0, 0.0),
     )
-
-
-NO_COVARIATES = (
-    "models with covariates cannot be validated against data yet: since when an attribute of a customer "
-    "was known is not in the file"
-)
-
-
-def refuse_covariates(spec: ModelSpec) -> None:
-    """Refuse a model that cannot be fitted to what was known at a cut.
-
-    Raises:
-        UsageError: a part of the model has covariates.
-    """
-    if any(part.covariates is not None for part in spec.parts.values()):
-        raise UsageError(
-            NO_COVARIATES, fix="validate the model without its covariates, which the fit may keep"
-        )
 
 
 def span(purchases: Purchases, as_of: date | None) -> tuple[date, date]:

@@ -7,16 +7,17 @@ label "bought in the horizon that followed", applied at the cut. Nothing after t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from bayesseg._types import Array
-from bayesseg.customers import Customers
+from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import Purchases
+from bayesseg.population import SMALLEST
 from bayesseg.validation.baselines import Rule, carried, told
 from bayesseg.validation.holdout import Holdout, holdout
 
@@ -24,14 +25,23 @@ FEWEST = 20
 """Buyers, and others, from which a learner can learn."""
 
 
-def inner_cut(purchases: Purchases, held: Holdout, *, seed: int) -> Holdout | str:
+def inner_cut(
+    purchases: Purchases, held: Holdout, *, seed: int, attributes: Attributes | None = None
+) -> Holdout | str:
     """The cut at which learners look back from ``held``, or why there is none.
 
     Its horizon is that of the holdout, or half the history where that is shorter; it ends at the cut.
     """
     days = max(min(held.horizon_days, int(held.known.t_end.max()) // 2), 1)
     try:
-        return holdout(purchases, held.cut - timedelta(days=days), days, seed=seed, as_of=held.cut)
+        return holdout(
+            purchases,
+            held.cut - timedelta(days=days),
+            days,
+            seed=seed,
+            as_of=held.cut,
+            attributes=attributes,
+        )
     except (InputRejected, UsageError) as error:
         return f"the history before the cut is too short to learn from: {error.message}"
 
@@ -57,8 +67,33 @@ def features(known: Customers) -> Array:
     )
 
 
-def learners(held: Holdout, inner: Holdout | str, seed: int) -> list[Rule]:
-    """Logistic regression and gradient boosting; a rule without numbers says why."""
+def attributed(names: Sequence[str], known: Customers, learnt: Customers) -> Array:
+    """Attributes for learners, (N, columns): numbers, and an indicator of each level of a text.
+
+    Levels of ``SMALLEST`` customers and more, and the mean that stands for a missing number, are those
+    of ``learnt``.
+    """
+    columns = []
+    for name in names:
+        assert known.attributes is not None
+        assert learnt.attributes is not None
+        now, then = known.attributes.columns[name], learnt.attributes.columns[name]
+        if now.dtype.kind == "f":
+            mean = np.nanmean(then) if np.isfinite(then).any() else 0.0
+            columns.append(np.where(np.isfinite(now), now, mean))
+            continue
+        levels, counts = np.unique([str(v) for v in then if v is not None], return_counts=True)
+        columns += [(now == level).astype(float) for level in levels[counts >= SMALLEST]]
+    return np.column_stack(columns) if columns else np.empty((len(known), 0))
+
+
+def learners(
+    held: Holdout, inner: Holdout | str, seed: int, attributes: Sequence[str] = ()
+) -> list[Rule]:
+    """Logistic regression and gradient boosting; a rule without numbers says why.
+
+    They see the ``attributes`` named beside the histories.
+    """
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     blank = np.full(len(held.scored), np.nan)
     why = inner if isinstance(inner, str) else _too_few(inner)
@@ -66,12 +101,16 @@ def learners(held: Holdout, inner: Holdout | str, seed: int) -> list[Rule]:
         return [
             Rule(name, title, "learner", None, None, blank, why) for name, title in names.items()
         ]
-    trained = _trained(features(inner.scored), inner.purchases > 0, seed)
-    seen = features(held.scored)
+
+    def seen(known: Customers) -> Array:
+        return np.hstack([features(known), attributed(attributes, known, inner.scored)])
+
+    trained = _trained(seen(inner.scored), inner.purchases > 0, seed)
+    now = seen(held.scored)
     note = told(held, inner)
     rules = []
     for name, title in names.items():
-        p = carried(np.asarray(trained[name].predict_proba(seen)[:, 1]), held, inner)
+        p = carried(np.asarray(trained[name].predict_proba(now)[:, 1]), held, inner)
         rules.append(Rule(name, title, "learner", None, p, p, note))
     return rules
 

@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from bayesseg._types import Array, IntArray
 
+type Groups = Mapping[str, tuple[list[str], IntArray]]
+"""By attribute: the names of its cells and the cell of each customer, (N,)."""
+
 LEVELS = (50, 80, 90, 95)
 """Central intervals whose coverage is counted, in per cent."""
 LEVEL = 0.95
@@ -155,15 +158,26 @@ def active(
 
 def by_x(x: IntArray, expected: Array, actual: Array) -> dict[str, Any]:
     """Mean purchases in the holdout by repeat purchases before it: 0 to 6, and 7 or more."""
-    bins = np.minimum(x, _BINS - 1)
-    customers = np.bincount(bins, minlength=_BINS)
+    names = [*map(str, range(_BINS - 1)), f"{_BINS - 1}+"]
+    return {"x": names} | _means(np.minimum(x, _BINS - 1), _BINS, expected, actual)
+
+
+def by_group(groups: Groups, expected: Array, actual: Array) -> list[dict[str, Any]]:
+    """Mean purchases in the holdout by what is known of customers."""
+    return [
+        {"column": column, "level": names} | _means(index, len(names), expected, actual)
+        for column, (names, index) in groups.items()
+    ]
+
+
+def _means(cell: IntArray, count: int, expected: Array, actual: Array) -> dict[str, Any]:
+    customers = np.bincount(cell, minlength=count)
 
     def mean(values: Array) -> list[float | None]:
-        sums = np.bincount(bins, weights=values, minlength=_BINS)
+        sums = np.bincount(cell, weights=values, minlength=count)
         return [float(s / n) if n else None for s, n in zip(sums, customers, strict=True)]
 
     return {
-        "x": [*map(str, range(_BINS - 1)), f"{_BINS - 1}+"],
         "customers": customers.tolist(),
         "actual": mean(actual),
         "expected": mean(expected),

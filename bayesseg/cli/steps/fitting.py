@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesseg._files import refuse_existing, remove, write_bytes
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import FitFlags
+from bayesseg.cli.flags import FitFlags, LineageFlags
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell, heed
@@ -21,11 +21,15 @@ from bayesseg.errors import GateFailed, UsageError
 if TYPE_CHECKING:
     from bayesseg.ingest import Purchases
     from bayesseg.posterior import Posterior
+    from bayesseg.segment_map import SegmentMap
     from bayesseg.spec import ModelSpec
 
+    type Before = tuple[Posterior | None, SegmentMap | None]
 
 LARGE_BYTES = 30_000_000
 """A file above this has so many customers that ``auto`` most likely samples without PyMC."""
+NEAR = 20.0
+"""Nats within which another segmentation is worth a line beside the verdict."""
 
 
 def warm_up(spec: ModelSpec, data: str) -> None:
@@ -71,8 +75,24 @@ def ready(loaded: Loaded, spec: ModelSpec, shell: Shell) -> None:
             shell.warn(f"{gate.message}; {gate.fix}")
 
 
+def before(flags: LineageFlags) -> Before:
+    """The run to go on from and the experts' map, where they are given."""
+    from bayesseg import segment_map
+    from bayesseg.posterior import load
+
+    previous = None if flags.previous is None else load(flags.previous)
+    return previous, None if flags.names is None else segment_map.read(flags.names)
+
+
 def fit(
-    loaded: Loaded, spec: ModelSpec, out: Path, flags: FitFlags, shell: Shell, *, force: bool
+    loaded: Loaded,
+    spec: ModelSpec,
+    out: Path,
+    flags: FitFlags,
+    lineage: Before,
+    shell: Shell,
+    *,
+    force: bool,
 ) -> tuple[Path, Posterior]:
     """Fit, judge, save; the run is ``out``, or ``out.untrusted`` when a hard gate failed."""
     from bayesseg.fitting import fit as fit_model
@@ -87,8 +107,15 @@ def fit(
     def backtests() -> tuple[dict[str, Any], ...]:
         if loaded.purchases is None:
             return ()
-        as_of = buyers(loaded).as_of
-        return backtest(loaded.purchases, spec, as_of=as_of, seed=flags.seed, say=untested.append)
+        known = buyers(loaded)
+        return backtest(
+            loaded.purchases,
+            spec,
+            as_of=known.as_of,
+            seed=flags.seed,
+            attributes=known.attributes,
+            say=untested.append,
+        )
 
     began = time.perf_counter()
     with progress() as on_progress:
@@ -96,6 +123,8 @@ def fit(
             loaded.customers,
             spec,
             seed=flags.seed,
+            previous=lineage[0],
+            names=lineage[1],
             backtests=backtests,
             on_progress=on_progress,
             processes=True,
@@ -110,7 +139,10 @@ def fit(
     for part, info in posterior.manifest["info"].items():
         if part != "segments":
             shell.say(f"{part}: {ran(info)}")
-    for words in posterior.manifest["info"].get("segments", {}).get("chosen", {}).get("words", ()):
+    segments = posterior.manifest["info"].get("segments", {})
+    for words in (*segments.get("chosen", {}).get("words", ()), *_rivals(segments)):
+        shell.say(f"segments: {words}")
+    for words in (posterior.manifest["segments"] or {}).get("words", ()):
         shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
     heed()  # an interrupt that native code swallowed must not end in a run
@@ -122,10 +154,22 @@ def fit(
     return path, posterior
 
 
+def _rivals(info: Mapping[str, Any]) -> list[str]:
+    """The nearest other segmentation the search came upon, where it fits the customers nearly as well."""
+    found = info.get("modes", {}).get("segmentations", ())[1:2]
+    return [
+        f"another segmentation lies {one['nats_below_best']:.1f} nats below this one and agrees with it "
+        f"at {one['agreement_with_best']:.2f} (Rand): see the report"
+        for one in found
+        if one["nats_below_best"] <= NEAR
+    ]
+
+
 def _spent(total: float, steps: Mapping[str, float]) -> str:
     """``fitted in 12.3 s: sampling 9.1, segments 2.0, ...``, the longest step first."""
     longest = sorted(steps.items(), key=lambda step: -step[1])
-    return f"fitted in {total:.1f} s: " + ", ".join(f"{name} {s:.1f}" for name, s in longest)
+    told = [f"{name} {s:.1f}" for name, s in longest if s >= 0.05]
+    return ": ".join([f"fitted in {total:.1f} s", ", ".join(told)] if told else [f"fitted in {total:.1f} s"])
 
 
 def _settle(path: Path, out: Path, shell: Shell) -> None:
@@ -160,10 +204,12 @@ def fit_document(path: Path, posterior: Posterior) -> dict[str, Any]:
         "gates",
         "customers",
         "seconds",
+        "segments",
     )
     return {
         "run": str(path),
         **{key: manifest[key] for key in keys},
+        "chosen": manifest["info"].get("segments", {}).get("chosen"),
         "rows": manifest["accounting"].get("rows"),
         "parameters": parameters(posterior),
     }
@@ -191,4 +237,21 @@ def gate_error(manifest: Mapping[str, Any], path: Path) -> GateFailed | None:
         f"the result is kept, untrusted, as {path}",
         fix=first["advice"],
         details={"gates": missed},
+    )
+
+
+def fit_error(manifest: Mapping[str, Any], path: Path) -> GateFailed | None:
+    """What a fit must not pass over: a gate that missed, or a locked segment that was lost.
+
+    A lock is a promise to others, not a gate of the computation: the run is kept under its own name, for
+    somebody to look at it before it is used.
+    """
+    lost = [g for g in manifest["gates"] if g["name"].startswith("locked_") and not g["passed"]]
+    if gate_error(manifest, path) or not lost:
+        return gate_error(manifest, path)
+    return GateFailed(
+        f"{lost[0]['detail']}; the run is kept as {path}",
+        fix=lost[0]["advice"],
+        code="locked_segment_lost",
+        details={"gates": lost},
     )

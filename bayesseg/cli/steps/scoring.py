@@ -12,6 +12,7 @@ from bayesseg.cli import scorefile
 from bayesseg.cli.flags import ScoreFlags
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell
+from bayesseg.cli.text import totals_lines
 from bayesseg.errors import ArtefactBad
 
 if TYPE_CHECKING:
@@ -29,15 +30,26 @@ def score(
     from bayesseg.scoring import score as score_customers
 
     money = "revenue (margin 1)" if flags.margin == 1 else f"profit at margin {flags.margin:g}"
-    shell.say(
-        f"score: churn and purchases over {flags.horizon}, money over {flags.value_horizon} "
-        f"as {money}, discounted at {flags.annual_discount:g} a year, {flags.draws} draws"
+    forecast = (
+        f"churn and purchases over {flags.horizon}, money over {flags.value_horizon} as {money}, "
+        f"discounted at {flags.annual_discount:g} a year, "
     )
+    has = "purchase" in posterior.spec.parts
+    shell.say(f"score: {forecast if has else 'segments, '}{flags.draws} draws")
     with progress() as on_progress:
         scores = score_customers(posterior, customers, flags.settings(), on_progress=on_progress)
+    for line in totals_lines(scores.document):
+        shell.say(line)
     for note in scores.document["notes"]:
         shell.say(f"note: {note}")
     return scores
+
+
+def named(posterior: Posterior, names: Path | None) -> Posterior:
+    """The run with its segments as a map has them, where one is given."""
+    from bayesseg import naming, segment_map
+
+    return posterior if names is None else naming.mapped(posterior, segment_map.read(names))
 
 
 def target_of(manifest: Mapping[str, Any], target: str, *, force: bool) -> str:
@@ -54,7 +66,12 @@ def write_scores(
     scores: Scores, target: str, kind: str, shell: Shell, *, raw: bool = False, force: bool = False
 ) -> list[Path]:
     """Write the table at ``target`` and the document beside it; return what was written."""
-    content = scorefile.encoded(scores.table, kind, scores.document["units"], raw=raw)
+    said = {"unit": scores.document["units"], "description": scores.document["columns"]}
+    fields = {
+        str(name): {what: texts.get(name, "") for what, texts in said.items()}
+        for name in scores.table
+    }
+    content = scorefile.encoded(scores.table, kind, fields, raw=raw)
     path = scorefile.emit(content, target, force=force)
     if path is None:
         return []

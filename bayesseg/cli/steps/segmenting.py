@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesseg._files import refuse_existing, write_text
+from bayesseg.cli import scorefile
 from bayesseg.cli.flags import SourceFlags
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell
@@ -18,6 +20,7 @@ from bayesseg.errors import InputRejected, UsageError
 if TYPE_CHECKING:
     from bayesseg.customers import Attributes, Customers
     from bayesseg.posterior import Posterior
+    from bayesseg.report import Page
     from bayesseg.segmentation.periods import Window
 
 _NOTHING = "–"
@@ -112,6 +115,33 @@ def _span(window: Window) -> str:
     return f"{window.first} to {window.last}"
 
 
+def refuse_page(out: Path | None, *, force: bool) -> None:
+    """Refuse a page that is there already, before anything is computed for it."""
+    for path in () if out is None else (out, scorefile.sidecar(out)):
+        refuse_existing(path, force=force, file=True)
+
+
+def written(
+    build: Callable[..., Page],
+    document: Mapping[str, Any],
+    command: str,
+    out: Path | None,
+    shell: Shell,
+    *,
+    force: bool,
+) -> dict[str, Any]:
+    """The document, with its page and the page's numbers written where asked."""
+    if out is None:
+        return dict(document)
+    page = build(document, command=(command,))
+    beside = scorefile.sidecar(out)
+    write_text(out, page.html)
+    scorefile.write_document(beside, page.data, force=force)
+    for path in (out, beside):
+        shell.say(f"wrote {path}")
+    return {**document, "written": [str(out), str(beside)]}
+
+
 # --- what is printed -----------------------------------------------------------------------------
 
 
@@ -142,6 +172,11 @@ def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
         + "\n"
     )
     shell.show("\n".join(document["words"]) + "\n")
+    if masked := document["masked"]:
+        shell.show(f"What {document['tree_of']} loses when a feature is not known")
+        head = ("feature", "certainty lost", "customers sorted otherwise")
+        rows = [(one["feature"], f"{one['lost']:.1%}", f"{one['moved']:.1%}") for one in masked]
+        shell.show(table(head, rows) + "\n")
     if price := document["price"]:
         _show_price(price, shell)
     if classics := document["classics"]:

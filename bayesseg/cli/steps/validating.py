@@ -31,8 +31,8 @@ def against_what_came(
     force: bool,
 ) -> Outcome:
     """Forecast from days in the past, compare, say what it means; write the page where asked."""
+    from bayesseg import population
     from bayesseg.spec import variant
-    from bayesseg.validation.holdout import refuse_covariates
 
     spec = model.spec()
     if "purchase" not in spec.parts:
@@ -41,21 +41,26 @@ def against_what_came(
             fix="give --model retail or another model with purchases",
         )
     _refuse_unused(model)
-    refuse_covariates(spec)
     families = what.names(spec.parts["purchase"].family)
     for name in families:
         variant(spec, name)  # refuse an unknown one before the data are read
+    columns = population.covariates(*spec.parts.values())
+    if model.attributes is None:
+        population.require(columns, None)
+    elif not columns:
+        shell.say(f"note: no forecast of model {spec.name} reads attributes")
     if out is not None:
         for path in (out, scorefile.sidecar(out)):
             refuse_existing(path, force=force, file=True)
     from bayesseg.validation.document import validate
 
-    loaded = reading.load_purchases(data, source, shell)
+    loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
     assert loaded.purchases is not None
     with progress() as on_progress:
         document = validate(
             loaded.purchases,
             spec,
+            attributes=reading.buyers(loaded).attributes,
             cut=None if what.cut is None else day(what.cut),
             origins=what.origins,
             horizon_days=what.horizon_days,
@@ -92,12 +97,6 @@ def judged(
 
 
 def _refuse_unused(model: FitFlags) -> None:
-    if model.attributes is not None:
-        from bayesseg.validation.holdout import NO_COVARIATES
-
-        raise UsageError(
-            f"validate does not read --attributes: {NO_COVARIATES}", fix="leave it out"
-        )
     if model.engine not in (None, "auto", "laplace"):
         raise UsageError(
             f"validate fits every cut with laplace, not with {model.engine}",
@@ -153,8 +152,6 @@ def calibrate(model: FitFlags, what: ValidateFlags, shell: Shell) -> Outcome:
         shell.show(table(calibration.HEADERS, calibration.table(part)) + "\n")
         shell.show("\n".join(calibration.said(part)) + "\n")
         reasons += [f"{name}: {reason}" for reason in part["reasons"]]
-    if document["not_covered"]:
-        shell.say(f"not calibrated: {', '.join(document['not_covered'])}")
     error = GateFailed(
         f"calibration failed: {'; '.join(reasons)}",
         fix="run again with another --seed: a true fault stays, chance does not; then look for the "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bayesseg.cli.flags import FitFlags, SourceFlags
+from bayesseg.cli.flags import FitFlags, Force, MaybeHtml, SourceFlags, argv, command_line
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
@@ -42,19 +42,23 @@ def compare(
     no_classics: Annotated[
         bool, typer.Option("--no-classics", help="Leave out scikit-learn's clusterings.")
     ] = False,
+    out: MaybeHtml = None,
+    force: Force = False,
 ) -> Outcome:
     """Compare segmentations: how many segments the data support, and how many you may work with.
 
     One table over the number of segments and their shape; the stable number by a stated rule, a working
     number inside the range you ask for, and what k-means, density and hierarchy would say.
 
-    Example: bayesseg compare --data orders.csv --model retail --components 3:6
+    Example: bayesseg compare --data orders.csv --model retail --components 3:6 -o compare.html
     """
+    from bayesseg.report.segmentation.comparison import build
     from bayesseg.segmentation.comparison import comparison
     from bayesseg.segmentation.refits import THOROUGH
     from bayesseg.segmentation.stability import with_refits
 
     low, high = _range(components)
+    segmenting.refuse_page(out, force=force)
     spec = model.spec()
     loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
     own = str(spec.parts["segments"].options["covariance"]) if "segments" in spec.parts else ""
@@ -73,7 +77,13 @@ def compare(
             on_progress=on_progress,
         )
     segmenting.show_comparison(document, shell)
-    return Outcome(document)
+    asked = {"covariance": covariance, "tails": tails, "min-segment": min_segment}
+    given: list[Any] = ["--components", components, "--refits", refits, *argv(model, source)]
+    for name, value in asked.items():
+        given += [] if value is None else [f"--{name}", value]
+    given += ["--no-classics"] if no_classics else []
+    command = command_line("compare", "--data", "DATA", *given, "-o", "OUT.html")
+    return Outcome(segmenting.written(build, document, command, out, shell, force=force))
 
 
 def _range(text: str) -> tuple[int, int]:

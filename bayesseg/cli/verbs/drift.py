@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import SEED, Run, SourceFlags
+from bayesseg.cli.flags import SEED, Force, MaybeHtml, Run, SourceFlags, argv, command_line
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import segmenting
 from bayesseg.errors import GateFailed, UsageError
@@ -35,6 +35,8 @@ def drift(
     ] = None,
     refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
+    out: MaybeHtml = None,
+    force: Force = False,
 ) -> Outcome:
     """Hold the segments of a run against later data: stable, watch or refit.
 
@@ -42,13 +44,15 @@ def drift(
     to the later one says whether the segments themselves have changed. Periods are windows of equal
     length.
 
-    Example: bayesseg drift runs/2024 orders.csv --fail-on refit
+    Example: bayesseg drift runs/2024 orders.csv --fail-on refit -o drift.html
     """
     from bayesseg.posterior import load
+    from bayesseg.report.segmentation.drift import build
     from bayesseg.segmentation.drift import LEVELS
 
     if fail_on not in (None, *LEVELS[1:]):
         raise UsageError(f"--fail-on {fail_on!r} is no status", fix="give watch or refit")
+    segmenting.refuse_page(out, force=force)
     posterior = load(run)
     document = segmenting.drifted(
         posterior, data, before, source, attributes, shell, refits=refits, seed=seed
@@ -57,6 +61,9 @@ def drift(
     reached = fail_on is not None and LEVELS.index(document["status"]) >= LEVELS.index(fail_on)
     error = GateFailed(
         f"status {document['status']}: {document['reasons'][0]['says']}" if reached else "",
-        fix="bayesseg fit NEWDATA; then compare the two runs' segments",
+        fix="bayesseg fit NEWDATA --previous RUN: segments that are still there keep their names",
     )
+    given = [*(("--before", "DATA") if before else ()), "--refits", refits, "--seed", seed]
+    command = command_line("drift", "RUN", "NEWDATA", *given, *argv(source), "-o", "OUT.html")
+    document = segmenting.written(build, document, command, out, shell, force=force)
     return Outcome(document, error if reached else None)

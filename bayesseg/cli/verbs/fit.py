@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayesseg.cli.flags import Data, FitFlags, Force, Out, SourceFlags
+from bayesseg.cli.flags import Data, FitFlags, Force, LineageFlags, Out, SourceFlags
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import fitting, reading
 
@@ -12,25 +12,28 @@ def fit(
     out: Out,
     source: SourceFlags,
     model: FitFlags,
+    lineage: LineageFlags,
     shell: Shell,
     force: Force = False,
 ) -> Outcome:
     """Fit a model and judge it by its gates.
 
-    A run whose hard gates fail is kept as RUN.untrusted (exit 4).
+    A run whose hard gates fail is kept as RUN.untrusted (exit 4). With --previous, segments that are
+    still there keep their ids and names; a locked one that is lost is said (exit 4, the run is kept).
 
     Example: bayesseg fit orders.csv --model retail -o runs/june
     """
     from bayesseg._files import lock
 
     spec = model.spec()
+    before = fitting.before(lineage)
     with lock(out):
         fitting.reserve(out, force=force)
         fitting.warm_up(spec, data)
         loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
         fitting.ready(loaded, spec, shell)
-        path, posterior = fitting.fit(loaded, spec, out, model, shell, force=force)
+        path, posterior = fitting.fit(loaded, spec, out, model, before, shell, force=force)
     fitting.show_fit(posterior, shell)
     return Outcome(
-        fitting.fit_document(path, posterior), fitting.gate_error(posterior.manifest, path)
+        fitting.fit_document(path, posterior), fitting.fit_error(posterior.manifest, path)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayesseg.cli.flags import Run
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.text import gate_table, parameter_table, table, verdict_lines
+from bayesseg.cli.text import gate_table, names_table, parameter_table, table, verdict_lines
 
 
 def inspect(run: Run, shell: Shell) -> Outcome:
@@ -24,6 +24,11 @@ def inspect(run: Run, shell: Shell) -> Outcome:
     shell.show(gate_table(manifest["gates"]) + "\n")
     for line in verdict_lines(manifest["verdicts"]):
         shell.show(line)
+    if manifest["segments"]:
+        shell.show("\n" + names_table(manifest["segments"]))
+        chosen = manifest["info"]["segments"].get("chosen", {})
+        for words in (*manifest["segments"].get("words", ()), *chosen.get("words", ())):
+            shell.show(words)
     priors = {
         part: {row["name"]: row["prior"] for row in rows if row["part"] == part and "prior" in row}
         for part in posterior.parts

@@ -11,6 +11,7 @@ from bayesseg.cli.flags import (
     FitFlags,
     Folder,
     Force,
+    LineageFlags,
     ScoreFlags,
     SourceFlags,
     argv,
@@ -31,6 +32,7 @@ def run(
     out: Folder,
     source: SourceFlags,
     model: FitFlags,
+    lineage: LineageFlags,
     settings: ScoreFlags,
     shell: Shell,
     force: Force = False,
@@ -45,7 +47,7 @@ def run(
 
     with lock(out):
         _reserve(out, force=force)
-        return everything(data, out, source, model, settings, shell)
+        return everything(data, out, source, model, lineage, settings, shell)
 
 
 def demo(
@@ -67,7 +69,7 @@ def demo(
         orders = out / "orders.csv"
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
-        return everything(str(orders), out, SourceFlags(), model, settings, shell)
+        return everything(str(orders), out, SourceFlags(), model, LineageFlags(), settings, shell)
 
 
 def _reserve(out: Path, *, force: bool) -> None:
@@ -87,6 +89,7 @@ def everything(
     out: Path,
     source: SourceFlags,
     model: FitFlags,
+    lineage: LineageFlags,
     settings: ScoreFlags,
     shell: Shell,
 ) -> Outcome:
@@ -94,6 +97,7 @@ def everything(
     from bayesseg.decide import ranked
 
     spec = model.spec()
+    before = fitting.before(lineage)
     fitting.warm_up(spec, data)
     purchases = "purchase" in spec.parts
     dialect = argv(source)
@@ -106,8 +110,8 @@ def everything(
         said, error = judged(loaded, shell)
         if error is not None:
             return Outcome(said, error)
-    _say(shell, "fit", data, *argv(model), *dialect, "-o", out / "run")
-    path, posterior = fitting.fit(loaded, spec, out / "run", model, shell, force=True)
+    _say(shell, "fit", data, *argv(model, lineage), *dialect, "-o", out / "run")
+    path, posterior = fitting.fit(loaded, spec, out / "run", model, before, shell, force=True)
     files = [path]
 
     target = scoring.target_of(posterior.manifest, str(out / "scores.parquet"), force=True)
@@ -143,7 +147,7 @@ def everything(
         "score": scores.document,
         "written": [str(path) for path in files],
     }
-    return Outcome(document, fitting.gate_error(posterior.manifest, path))
+    return Outcome(document, fitting.fit_error(posterior.manifest, path))
 
 
 def _say(shell: Shell, *words: object) -> None:

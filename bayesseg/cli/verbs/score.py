@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import Data, Force, Run, ScoreFlags, SourceFlags, Table
+from bayesseg.cli.flags import Data, Force, Names, Run, ScoreFlags, SourceFlags, Table
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import fitting, reading, scoring
 
@@ -23,6 +23,7 @@ def score(
     attributes: Annotated[
         Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
     ] = None,
+    names: Names = None,
     format: Annotated[  # noqa: A002 - the flag's name
         str | None, typer.Option(help="parquet, csv or ndjson (default: the extension of FILE).")
     ] = None,
@@ -42,7 +43,7 @@ def score(
     from bayesseg.posterior import load
 
     kind = scorefile.format_of(out, format)
-    posterior = load(run)
+    posterior = scoring.named(load(run), names)
     target = scoring.target_of(posterior.manifest, out, force=force)
     source = reading.as_fitted(source, posterior.manifest, shell)
     loaded = reading.load(data, source, shell, spec=posterior.spec, attributes=attributes)

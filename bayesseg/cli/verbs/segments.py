@@ -1,4 +1,4 @@
-"""``bayesseg segments``: the profile of each segment."""
+"""``bayesseg segments``: the profile of each segment, and the map that names them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,66 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import Run
+from bayesseg.cli.flags import Force, Names, Run
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import scoring
-from bayesseg.cli.text import effect_table, profile_table, segment_table
+from bayesseg.cli.steps import naming, scoring
+from bayesseg.cli.text import effect_table, names_table, profile_table, segment_table
 from bayesseg.errors import GateFailed, UsageError
 
 Scores = Annotated[Path, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")]
+MaybeScores = Annotated[
+    Path | None, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")
+]
 
 
-def segments(run: Run, scores: Scores, shell: Shell) -> Outcome:
+def segments(
+    run: Run,
+    shell: Shell,
+    scores: MaybeScores = None,
+    names: Names = None,
+    names_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the map of segments, to edit: names, merges, splits."
+        ),
+    ] = None,
+    force: Force = False,
+) -> Outcome:
     """Show each segment: size, churn, value, features.
 
     Every customer counts in every segment, by the probability of belonging to it. Intervals hold 90 %.
+    A map that merges or splits otherwise than the scores do needs them made again: score --names FILE.
 
     Example: bayesseg segments runs/june scores.parquet
     """
-    from bayesseg.naming import action
     from bayesseg.posterior import load
 
-    posterior = load(run)
-    _, document = scoring.read_of_run(posterior, scores)
-    found = document["segments"]
-    if posterior.manifest["verdicts"].get("segments", {}).get("computation") == "failed":
+    posterior = scoring.named(load(run), names)
+    manifest = posterior.manifest
+    if manifest["segments"] is None:
+        raise UsageError(
+            f"{run} has no segments to show",
+            fix="fit a model with a [segments] part, such as retail",
+        )
+    if manifest["verdicts"]["segments"]["computation"] == "failed":
         raise GateFailed(
             f"the segments of {run} failed their gates: there are none to show",
             fix="bayesseg inspect RUN says which gate missed; a copy of the model file with fewer "
             "components, given to fit --model, often helps",
         )
-    if not found:
-        raise UsageError(
-            f"{run} has no segments to show",
-            fix="fit a model with a [segments] part whose gates pass, such as retail",
-        )
+    if names_out is not None:
+        naming.write(posterior, names_out, force=force)
+        shell.say(f"wrote {names_out}")
+    if scores is None:
+        shell.show(names_table(manifest["segments"]))
+        return Outcome({"model_id": manifest["model_id"], "segments": naming.listed(posterior)})
+    _, document = scoring.read_of_run(posterior, scores)
+    found = naming.renamed(posterior, document["segments"], scores, given=names is not None)
     shell.show(segment_table(found) + "\n")
     shell.show(profile_table(found) + "\n")
     shell.show(effect_table(document["effects"]) + "\n")
     for one in found:
-        shell.show(f"{one['id']} {one['name']}: {action(one['name'])}")
+        shell.show(f"{one['id']} {one['name']}: {one['action']}")
     return Outcome(
         {"model_id": document["model_id"], "segments": found, "effects": document["effects"]}
     )

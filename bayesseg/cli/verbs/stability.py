@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import SEED, Data, Run, SourceFlags
+from bayesseg.cli.flags import (
+    SEED,
+    Data,
+    Force,
+    MaybeHtml,
+    Run,
+    SourceFlags,
+    argv,
+    command_line,
+)
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
@@ -25,19 +34,23 @@ def stability(
     ] = None,
     refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
+    out: MaybeHtml = None,
+    force: Force = False,
 ) -> Outcome:
     """Ask whether the segments of a run are there, or made by chance.
 
     Refits to reweighted customers and to halves of them, Jaccard of each segment with Hennig's words.
     Exit 4 where a segment is untrusted (below 0.6).
 
-    Example: bayesseg stability runs/june orders.csv --refits 50
+    Example: bayesseg stability runs/june orders.csv --refits 50 -o stability.html
     """
     from bayesseg.posterior import load
+    from bayesseg.report.segmentation.stability import build
     from bayesseg.segmentation.refits import THOROUGH
     from bayesseg.segmentation.stability import stability as of
     from bayesseg.segmentation.stability import with_refits
 
+    segmenting.refuse_page(out, force=force)
     posterior = load(run)
     source = reading.as_fitted(source, posterior.manifest, shell)
     if source.as_of is None and posterior.manifest["as_of"]:
@@ -52,6 +65,9 @@ def stability(
             on_progress=on_progress,
         )
     segmenting.show_stability(document, shell)
+    given = ["--refits", refits, "--seed", seed, *argv(source)]
+    command = command_line("stability", "RUN", "DATA", *given, "-o", "OUT.html")
+    document = segmenting.written(build, document, command, out, shell, force=force)
     weak = [one for one in document["segments"] if one["word"] in ("dissolved", "untrusted")]
     error = GateFailed(
         f"{len(weak)} of {len(document['segments'])} segments do not come back",

@@ -40,7 +40,8 @@ def validate(
         )
     if (what.cut is None) == (what.origins is None):
         raise UsageError(
-            "validate needs days in the past to forecast from: either --cut or --origins",
+            "validate needs days in the past to forecast from: either --cut or --origins"
+            + (", not both" if what.cut is not None else ""),
             fix=f"bayesseg validate {data} --origins 6 (the verdict), or --cut 2025-01-31 --horizon 90d",
         )
     return validating.against_what_came(data, out, source, model, what, shell, force=force)

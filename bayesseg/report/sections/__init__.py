@@ -12,7 +12,9 @@ from bayesseg.report.sections import (
     forecasts,
     limits,
     model,
+    portrait,
     reproduce,
+    rivals,
     sampling,
     segments,
     verdict,
@@ -21,6 +23,8 @@ from bayesseg.report.sections import (
 SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     verdict.section,
     segments.section,
+    portrait.section,
+    rivals.section,
     customers.section,
     forecasts.section,
     baseline.section,

@@ -25,7 +25,7 @@ def section(context: Context) -> Section | None:
         )
         body = tuple(
             (
-                Cell(row["name"]),
+                Cell(", ".join(filter(None, (row["name"], row.get("note"))))),
                 Cell(words.digits(row["mean"])),
                 Cell(words.digits(row["sd"], 3)),
                 Cell(f"{words.digits(row['lo'])}–{words.digits(row['hi'])}"),

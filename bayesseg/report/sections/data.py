@@ -27,7 +27,9 @@ def section(context: Context) -> Section:
     words, summary = context.words, context.posterior.summary
     accounting: Mapping[str, Any] = context.posterior.manifest.get("accounting") or {}
     blocks: list[Any] = [*_rows(words, accounting), *_findings(words, accounting)]
-    blocks += _histograms(words, summary.get("histograms", {}))
+    bought = "purchase" in context.posterior.spec.parts
+    title = words("data.histograms.title" if bought else "data.histograms.title_clients")
+    blocks += _histograms(words, title, summary.get("histograms", {}))
     rho = context.posterior.manifest["facts"].get("spearman")
     if rho is not None:
         blocks.append(Text((words("data.spearman", rho=words.fixed(rho, 2)),)))
@@ -82,13 +84,12 @@ def _findings(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
     return [Heading(words("data.findings")), Items(tuple(messages))]
 
 
-def _histograms(words: Words, found: Mapping[str, Any]) -> list[Any]:
+def _histograms(words: Words, title: str, found: Mapping[str, Any]) -> list[Any]:
     if not found:
         return []
     order = sorted(found, key=lambda name: (*_FIRST, name).index(name))
     found = {name: found[name] for name in order}
     names = {name: _quantity(words, name) for name in found}
-    title = words("data.histograms.title")
     head = (
         Column(words("data.histograms.quantity"), number=False),
         *(Column(words(f"data.histograms.{key}")) for key in ("median", "mean", "missing")),

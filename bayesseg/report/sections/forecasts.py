@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
+from bayesseg.report.words import Words
 
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
 
@@ -56,7 +57,7 @@ def _backtests(context: Context) -> list[Any]:
         kind = "money" if part == "spend" else "number"
         rows = tuple(
             (
-                Cell(one["cut"]),
+                Cell(one["cut"], small=_share(words, one)),
                 Cell(words.count(one["horizon_days"])),
                 Cell(words.interval(one, kind)),
                 Cell(words.money(one["actual"]) if part == "spend" else words.count(one["actual"])),
@@ -72,19 +73,37 @@ def _backtests(context: Context) -> list[Any]:
             Figure(
                 title,
                 figures.forecasts(
-                    [one["cut"] for one in own],
+                    [_cut(words, one) for one in own],
                     [one["actual"] for one in own],
                     own,
                     [*legend, words(f"forecasts.backtests.axis_{part}")],
                     words.plain,
                 ),
                 words("forecasts.backtests.alt", n=len(own)),
-                words("forecasts.backtests.caption"),
+                " ".join(
+                    words(f"forecasts.backtests.{key}")
+                    for key in ("caption", *(("sampled",) if any(map(_sampled, own)) else ()))
+                ),
                 Table(title, head, rows),
                 minor=True,
             )
         )
     return blocks
+
+
+def _sampled(one: Mapping[str, Any]) -> bool:
+    """Whether a backtest is about some of the customers."""
+    return float(one.get("share", 1.0)) < 1.0
+
+
+def _share(words: Words, one: Mapping[str, Any]) -> str:
+    share = words.percent(one["share"]) if _sampled(one) else ""
+    return words("forecasts.backtests.of", share=share) if share else ""
+
+
+def _cut(words: Words, one: Mapping[str, Any]) -> str:
+    """The day, marked where the totals are of a sample."""
+    return f"{one['cut']} ({words.percent(one['share'])})" if _sampled(one) else str(one["cut"])
 
 
 def _signed(context: Context, bias: float) -> str:

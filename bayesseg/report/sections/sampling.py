@@ -194,8 +194,17 @@ def _rootogram(words: Words, found: Mapping[str, Any] | None) -> list[Any]:
             title,
             figures.rootogram(found["bins"], found["observed"], predicted, legend),
             words("sampling.rootogram.alt"),
-            words("sampling.rootogram.caption", n=found["draws"]),
+            _simulated(words, found),
             Table(title, head, rows),
             minor=True,
         )
     ]
+
+
+def _simulated(words: Words, found: Mapping[str, Any]) -> str:
+    """Every draw simulates all customers, or of very many some."""
+    customers = sum(found["observed"])
+    if found["simulated"] == customers:
+        return words("sampling.rootogram.caption", n=found["draws"])
+    some, every = words.count(found["simulated"]), words.count(customers)
+    return words("sampling.rootogram.sampled", n=found["draws"], k=some, m=every)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bayesseg import naming
 from bayesseg.report.blocks import (
     Card,
     Cards,
@@ -15,6 +14,7 @@ from bayesseg.report.blocks import (
     Details,
     Fact,
     Figure,
+    Heading,
     Items,
     Section,
     Table,
@@ -32,8 +32,14 @@ def section(context: Context) -> Section | None:
     found: Sequence[Mapping[str, Any]] = context.document.get("segments") or ()
     if not found:
         return None
-    cards = tuple(_card(context, one, mark) for mark, one in enumerate(found))
+    ids = list(context.posterior.manifest["segments"]["ids"])
+    # merged and split segments bear the mark of the model's own, as in the pictures
+    cards = tuple(_card(context, one, ids.index(one["of"][0])) for one in found)
     blocks: list[Any] = [Cards(cards), Text((words("segments.reading"),))]
+    by_hand = [one for one in found if list(one["of"]) != [one["id"]]]
+    if by_hand:
+        made = "; ".join(f"{one['id']}: {one['rule'] or ' + '.join(one['of'])}" for one in by_hand)
+        blocks.append(Text((words("segments.by_hand", made=made),)))
     ambiguous = _ambiguity(context)
     if ambiguous:
         blocks.append(Text((ambiguous,)))
@@ -50,6 +56,12 @@ def section(context: Context) -> Section | None:
                 _profile_table(words, found, panels),
             )
         )
+    lineage = context.posterior.manifest["segments"].get("words")
+    if lineage:
+        blocks.append(Details(words("segments.lineage"), (Items(tuple(lineage)),)))
+    chosen = context.posterior.parts["segments"].info.get("chosen", {}).get("words")
+    if chosen:
+        blocks += [Heading(words("segments.chosen")), Items(tuple(chosen))]
     state = context.posterior.features
     if state is not None:
         columns = "; ".join(_feature(words, name) for name in state.names)
@@ -58,7 +70,7 @@ def section(context: Context) -> Section | None:
     return Section(
         "segments",
         words("segments.title"),
-        words.plural("segments.lead", len(found)),
+        words.plural("segments.lead", len(ids)),
         tuple(blocks),
         {"segments": list(found)},
     )
@@ -83,7 +95,7 @@ def _card(context: Context, one: Mapping[str, Any], mark: int) -> Card:
         title=one["name"],
         badge=one["id"],
         facts=tuple(facts),
-        text=words("segments.action", action=naming.action(one["name"])) if one.get("clv") else "",
+        text=words("segments.action", action=one["action"]) if one["action"] else "",
         mark=mark,
         share=one["share"]["mean"],
     )

@@ -79,7 +79,16 @@ def _facts(context: Context) -> tuple[Fact, ...]:
                         f"facts.{name}.note",
                         h=settings.get("horizon_days"),
                         H=settings.get("value_horizon_days"),
-                    ),
+                    )
+                    + _widened(context, totals[name], kind),
                 )
             )
     return tuple(facts)
+
+
+def _widened(context: Context, total: Mapping[str, Any], kind: str) -> str:
+    """The interval that carries what past forecasts missed, where there were any."""
+    if total.get("widened_lo") is None:
+        return ""
+    ends = {"mean": total["mean"], "lo": total["widened_lo"], "hi": total["widened_hi"]}
+    return "; " + context.words("facts.widened", span=context.words.halves(ends, kind)[1])

@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesseg.report import figures
-from bayesseg.report.blocks import Cell, Column, Figure, Section, Table
+from bayesseg.report.blocks import Cell, Column, Figure, Heading, Section, Table
 from bayesseg.report.validation.case import SMALLEST, Case
 
 
 def section(case: Case) -> Section | None:
     """Tracking, purchases by past purchases, reliability and PIT."""
     words = case.words
-    blocks = [*_tracking(case), *_by_count(case), *_reliability(case), *_pit(case)]
+    blocks = [
+        *_tracking(case),
+        *_by_count(case),
+        *_by_group(case),
+        *_reliability(case),
+        *_pit(case),
+    ]
     if not blocks:
         return None
     lead = words("validation.customers.lead", cut=case.last["cut"], until=case.last["until"])
@@ -116,6 +122,35 @@ def _by_count(case: Case) -> list[Figure]:
             Table(words("validation.by_x.title"), tuple(map(Column, head)), rows),
         )
     ]
+
+
+def _by_group(case: Case) -> list[Any]:
+    """A table an attribute: what came beside the families and what knows nothing of attributes."""
+    words = case.words
+    found = [one for one in case.last["rows"] if one["by_group"]]
+    blocks: list[Any] = []
+    for at, first in enumerate(found[0]["by_group"] if found else ()):
+        kept = [i for i, n in enumerate(first["customers"]) if n >= SMALLEST]
+        rows = tuple(
+            (
+                Cell(first["level"][i]),
+                Cell(words.count(first["customers"][i])),
+                Cell(words.number(first["actual"][i])),
+                *(Cell(words.number(one["by_group"][at]["expected"][i])) for one in found),
+            )
+            for i in kept
+        )
+        head = (
+            Column(first["column"], number=False),
+            Column(words("page.customers")),
+            Column(words("validation.totals.actual")),
+            *(Column(one["title"]) for one in found),
+        )
+        blocks += [
+            Heading(words("validation.by_group.title", column=first["column"])),
+            Table(words("validation.by_group.caption", n=SMALLEST), head, rows),
+        ]
+    return blocks
 
 
 def _reliability(case: Case) -> list[Figure]:

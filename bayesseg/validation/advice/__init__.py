@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bayesseg.validation.advice.attributes import attributes
 from bayesseg.validation.advice.data import early, identification, independence, regime, timing
 from bayesseg.validation.advice.forecasters import benchmarks, calibration, preference
 from bayesseg.validation.advice.saying import LEVELS, Advice
@@ -22,6 +23,7 @@ FINDINGS: Sequence[Callable[[Document], Advice | None]] = (
     preference,
     benchmarks,
     calibration,
+    attributes,
     identification,
     independence,
     timing,

@@ -1,7 +1,7 @@
-"""What the report says of the training data, as aggregates made at fit time. L7.
+"""The training data, and the model beside them: histograms, rootogram, weeks, priors. L7.
 
-No ids and no single customers: histogram cells below 11 customers are merged with a neighbour, the
-smallest and largest values share open outer cells, and a weekly total below 11 is hidden.
+Histogram cells below 11 customers are merged with a neighbour, the smallest and largest values share
+open outer cells, and a weekly total below 11 is hidden.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from bayesseg import population, priors
 from bayesseg._types import Array, Clock, Draws, Family, IntArray
+from bayesseg.aggregates.cells import LEVEL, SMALLEST, merged
+from bayesseg.aggregates.segments import segment_aggregates
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
+from bayesseg.features import FeatureState, raw_columns
 from bayesseg.posterior import thinned
 from bayesseg.priors import Scales
 from bayesseg.spec import ModelSpec, PartSpec
 
-SMALLEST = 11
-"""The smallest cell that is shown."""
-LEVEL = 0.90
 DRAWS = 200
 BINS = 8
 """Bins of the rootogram: 0 to 6 repeat purchases, and 7 or more."""
@@ -39,14 +39,15 @@ def training_aggregates(
     scales: Scales,
     seed: int,
     groups: Mapping[str, population.State] | None = None,
+    features: FeatureState | None = None,
 ) -> dict[str, Any]:
     """Everything ``summary.json`` says of the data and of the posterior beside its prior.
 
-    ``groups`` is what was learned of the groups of each part.
+    ``groups`` is what was learned of the groups of each part, ``features`` of those of the segments.
 
     Returns:
-        ``customers`` (count), ``histograms`` by quantity, ``priors`` by part, and for purchases
-        ``rootogram`` and ``weekly``. JSON-able.
+        ``customers`` (count), ``histograms`` by quantity, ``priors`` by part; for purchases
+        ``rootogram`` and ``weekly``; for segments ``segments`` (see ``segment_aggregates``). JSON-able.
     """
     learned = groups or {}
     found: dict[str, Any] = {
@@ -66,24 +67,10 @@ def training_aggregates(
         thetas = population.parameters(own, state, thinned(parts["purchase"], DRAWS))
         found["rootogram"] = rootogram(family, thetas, group, data, spec.unit_days, seed)
         found["weekly"] = weekly_repeats(family, thetas, group, data, spec.unit_days)
+    if features is not None:
+        raw = raw_columns(data, spec.features)
+        found["segments"] = segment_aggregates(parts["segments"], features, raw)
     return found
-
-
-def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[slice]:
-    """Neighbouring cells put together, left to right, until each holds ``smallest``.
-
-    What is left at the end joins the last cell. Empty where all cells together are too few.
-    """
-    groups: list[slice] = []
-    start, held = 0, 0
-    for stop, count in enumerate(counts, start=1):
-        held += int(count)
-        if held >= smallest:
-            groups.append(slice(start, stop))
-            start, held = stop, 0
-    if groups:
-        groups[-1] = slice(groups[-1].start, len(counts))
-    return groups
 
 
 def histogram(values: npt.ArrayLike, edges: npt.ArrayLike) -> dict[str, Any] | None:
@@ -265,7 +252,8 @@ def against_prior(
     """Each scalar parameter beside its prior: the free ones, effects and cohorts, the textbook ones.
 
     ``quantile`` is the prior probability below the posterior mean; of a textbook parameter it is
-    counted over 20,000 draws from the prior. Textbook parameters are those without any effect.
+    counted over 20,000 draws from the prior. Textbook parameters are those without any effect (their
+    ``note`` says so); what effects and cohorts multiply parameters by stands last.
     """
     family, believed = FAMILIES[own.family], population.linked(own, state)[1].priors
     rows = [
@@ -274,15 +262,23 @@ def against_prior(
         for name, prior in believed.items()
         if (values := draws.values.get(name)) is not None
     ]
-    free = {name: draws.values[name] for name in own.priors if name in draws.values}
+    free = {name: draws.values[name] for name in believed if name in draws.values}
     rng = np.random.default_rng([seed, 2])
-    before = {name: priors.sample(own.priors[name], _PRIOR_DRAWS, scales, rng) for name in free}
+    before = {name: priors.sample(believed[name], _PRIOR_DRAWS, scales, rng) for name in free}
     after_textbook, before_textbook = family.derive(free), family.derive(before)
     for name in family.textbook:
         if name not in free:
             mean = float(np.mean(after_textbook[name]))
             below = float(np.mean(before_textbook[name] < mean))
-            rows.append(_row(name, after_textbook[name], below))
+            note = {} if state is None else {"note": "without effects"}
+            rows.append(_row(name, after_textbook[name], below) | note)
+    expected = population.multipliers(own, state, before)
+    for name, (formula, values) in population.multipliers(own, state, free).items():
+        prior = expected[name][1]
+        below = float(np.mean(prior < values.mean()))
+        rows.append(
+            _row(name, values, below) | {"prior": formula, "prior_sd": float(np.std(prior))}
+        )
     return rows
 
 

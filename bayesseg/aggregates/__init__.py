@@ -1,0 +1,25 @@
+"""What the report says of the training data, as aggregates made at fit time. L7.
+
+No ids and no single customers: nothing here is about fewer than 11 of them.
+"""
+
+from bayesseg.aggregates.cells import SMALLEST, merged
+from bayesseg.aggregates.merging import merge_tree
+from bayesseg.aggregates.training import (
+    against_prior,
+    histogram,
+    rootogram,
+    training_aggregates,
+    weekly_repeats,
+)
+
+__all__ = [
+    "SMALLEST",
+    "against_prior",
+    "histogram",
+    "merge_tree",
+    "merged",
+    "rootogram",
+    "training_aggregates",
+    "weekly_repeats",
+]

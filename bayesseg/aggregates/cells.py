@@ -1,0 +1,58 @@
+"""Groups of customers large enough to be shown. L7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayesseg._types import Array, IntArray
+
+SMALLEST = 11
+"""The smallest cell that is shown."""
+LEVEL = 0.90
+
+
+def interval(values: Array) -> dict[str, float]:
+    """Mean and central interval over draws."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"mean": float(values.mean()), "lo": float(low), "hi": float(high)}
+
+
+def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[slice]:
+    """Neighbouring cells put together, left to right, until each holds ``smallest``.
+
+    What is left at the end joins the last cell. Empty where all cells together are too few.
+    """
+    groups: list[slice] = []
+    start, held = 0, 0
+    for stop, count in enumerate(counts, start=1):
+        held += int(count)
+        if held >= smallest:
+            groups.append(slice(start, stop))
+            start, held = stop, 0
+    if groups:
+        groups[-1] = slice(groups[-1].start, len(counts))
+    return groups
+
+
+def clustered(places: Array, size: int) -> list[IntArray]:
+    """Rows in groups of ``size`` to ``2 size - 1`` neighbours, by halving along the wider side.
+
+    Microaggregation (Domingo-Ferrer & Mateo-Sanz 2002): what is said of a group is said of at least
+    ``size`` customers. Empty where there are fewer than that in all.
+
+    Args:
+        places: (n, axes).
+        size: the smallest group, at least 1.
+    """
+    waiting, done = [np.arange(len(places))], []
+    while waiting:
+        rows = waiting.pop()
+        if len(rows) >= 2 * size:
+            own = places[rows]
+            rows = rows[np.argsort(own[:, own.std(0).argmax()], kind="stable")]
+            waiting += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+        elif len(rows) >= size:
+            done.append(rows)
+    return done

@@ -1,0 +1,1 @@
+"""Pages of ``bayesseg drift``, ``stability`` and ``compare``. L9."""

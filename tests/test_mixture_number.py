@@ -1,0 +1,151 @@
+"""A number of components that is drawn: partitions, exact enumeration, the joint law, real fits."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from bayesseg.errors import UsageError
+from bayesseg.families import FAMILIES, _blocks, _number, gmm
+from bayesseg.inference import mixing, sweep
+from bayesseg.inference.gibbs import gibbs
+from bayesseg.inference.modes import rand_index
+from bayesseg.priors import Prior
+from bayesseg.spec import InferenceSpec, PartSpec, load_spec, parse_spec
+
+GMM = FAMILIES["gmm"]
+OF_NUMBER = {"size": 1.0, "alpha": 4.0, "beta": 3.0}
+OF_ALPHA = {"numerator": 6.0, "denominator": 3.0}
+
+
+def part(most: int, covariance: str = "diag", scale: float | str = 0.3, **options) -> PartSpec:
+    priors = {
+        "weights": Prior("Dirichlet", {"concentration": 4.0}),
+        "mean": Prior("Normal", {"mean": 0.0, "sd": 1.0}),
+        "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": scale}),
+        "binary": Prior("Beta", {"alpha": 1.0, "beta": 1.0}),
+        "number": Prior("BetaNegativeBinomial", OF_NUMBER),
+        "alpha": Prior("F", OF_ALPHA),
+    }
+    own = {"components": "mfm", "most": most, "covariance": covariance, "missing": "model"}
+    return PartSpec("gmm", "gibbs", priors, own | options)
+
+
+def partitions(n: int):
+    """All partitions of n rows, as labels numbered by first appearance."""
+    for labels in product(range(n), repeat=n):
+        if all(z <= max(labels[:i], default=-1) + 1 for i, z in enumerate(labels)):
+            yield np.array(labels)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 2.0])
+def test_partitions_of_six_rows_have_probability_one_in_all(alpha: float) -> None:
+    sizes = np.array([np.bincount(z, minlength=6) for z in partitions(6)], dtype=float)
+    assert len(sizes) == 203
+    total = np.exp(_number.log_partition(sizes, np.full(203, alpha), 9)).sum(0)
+    np.testing.assert_allclose(total, 1.0, rtol=1e-12)
+
+
+def test_the_prior_of_the_number_is_scipys_and_has_mean_two() -> None:
+    own = _number.number(2000, OF_NUMBER, OF_ALPHA)
+    expected = stats.betanbinom(1, 4, 3).logpmf(np.arange(2000))
+    np.testing.assert_allclose(own.log_prior, expected, atol=1e-6)
+    assert np.exp(own.log_prior) @ np.arange(1, 2001) == pytest.approx(2.0, rel=1e-3)
+
+
+def test_the_number_of_segments_agrees_with_the_sum_over_all_partitions() -> None:
+    """One yes-or-no column: the likelihood of a partition is a product of Beta functions."""
+    x, most = np.array([1.0, 1.0, 1.0, 0.0, 0.0]), 4
+    own = _number.number(most, OF_NUMBER, OF_ALPHA)
+    groups = list(partitions(5))
+    sizes = np.array([np.bincount(z, minlength=5) for z in groups], dtype=float)
+    yes = np.array([np.bincount(z, weights=x, minlength=5) for z in groups])
+    likelihood = np.exp(special.betaln(1 + yes, 1 + sizes - yes).sum(1))
+
+    def prior(log_alpha: float) -> np.ndarray:
+        alpha = np.exp(log_alpha)
+        logs = _number.log_partition(sizes, np.full(len(sizes), alpha), most) + own.log_prior
+        return np.exp(logs).sum(1) * stats.f(6, 3).pdf(alpha) * alpha
+
+    weight = integrate.quad_vec(prior, -12.0, 12.0)[0] * likelihood
+    weight /= weight.sum()
+    filled = (sizes > 0).sum(1)
+    draws = gibbs(GMM, part(most), x[:, None], InferenceSpec(4, 1500, 200), 2, numbers=0)
+    for count in range(1, most + 1):
+        sample = (draws.stats["filled"] == count).astype(float)
+        error = sample.std() / np.sqrt(mixing.ess(sample[..., None])[0])
+        assert abs(sample.mean() - weight[filled == count].sum()) < 4 * error, count
+    said = draws.info["chosen"]
+    assert said["components"] == np.bincount(filled, weights=weight).argmax()
+    assert sum(said["distribution"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "tied"])
+def test_sweeps_leave_the_joint_law_alone(covariance: str) -> None:
+    """Number, alpha, parameters from the prior, rows from them, then sweeps: still the prior."""
+    rng = np.random.default_rng(4)
+    S, n, most, D = 500, 6, 5, 2
+    own = gmm.plan(part(most, covariance), D, 0)
+    chances = np.exp(own.number.log_prior)
+    before, after = [], []
+    for s in range(S):
+        alpha, K = stats.f(6, 3).rvs(random_state=rng), rng.choice(most, p=chances) + 1
+        theta = {"weights": np.zeros((1, most)), "mean": rng.normal(size=(1, most, D))}
+        theta["weights"][0, :K] = rng.dirichlet(np.full(K, alpha / K))
+        if covariance == "tied":
+            drawn = stats.invwishart(D + 2, 0.3 * np.eye(D)).rvs(random_state=rng)
+            theta["covariance"] = np.broadcast_to(drawn, (1, most, D, D)).copy()
+        else:
+            theta["variance"] = stats.invgamma(1.5, scale=0.15).rvs((1, most, D), random_state=rng)
+        theta |= {"alpha": np.array([alpha]), "filled": np.zeros(1)}
+        rows, z = gmm.simulate({name: v[0] for name, v in theta.items()}, n, rng)
+        before.append((K, alpha, len(np.unique(z)), theta["mean"][0, :K].sum()))
+        run = sweep.Run(own, rows, _blocks.split(own.blocks, rows), s, 7919 * s, 1, map)
+        for i in range(6):
+            theta, *_ = sweep.step(run, theta, i)
+        K = int((theta["weights"] > 0).sum())
+        after.append((K, theta["alpha"][0], theta["filled"][0], theta["mean"][0, :K].sum()))
+    for one, other in zip(np.array(before).T, np.array(after).T, strict=True):
+        assert stats.ks_2samp(one, other).pvalue > 1e-3
+    moved = np.array(before)[:, 0] != np.array(after)[:, 0]
+    assert moved.mean() > 0.2
+
+
+def test_clear_segments_are_counted_and_tables_are_of_their_number() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.choice(3, 600, p=[0.5, 0.3, 0.2])
+    rows = np.array([[-1.2, 0.0], [0.8, 1.0], [1.0, -1.2]])[z] + 0.3 * rng.normal(size=(600, 2))
+    draws = gibbs(GMM, part(8), rows, InferenceSpec(4, 250, 500), 1, numbers=2)
+    said = draws.info["chosen"]
+    assert (said["components"], draws.values["mean"].shape[2]) == (3, 3)
+    assert said["share"] == (draws.stats["filled"] == 3).mean() > 0.5
+    np.testing.assert_allclose(draws.values["weights"].sum(2), 1.0)
+    assert draws.info["modes"]["distinct_between_chains"] == 1
+    flat = {k: v.reshape(-1, *v.shape[2:])[::10] for k, v in draws.values.items()}
+    assert rand_index(gmm.responsibilities(flat, rows).mean(1).argmax(1), z) > 0.95
+
+
+def test_a_spread_that_follows_the_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="leaves open"):
+        gmm.plan(part(5, scale="auto"), 2, 0)
+
+
+def test_a_model_file_asks_for_a_drawn_number_and_says_what_it_needs() -> None:
+    text = load_spec("segments").text
+    text = text.replace("components = 2 ", 'components = "mfm"\nmost = 9\n').replace(
+        'scale = "auto" }',
+        """scale = 0.5 }
+        number = { dist = "BetaNegativeBinomial", size = 1.0, alpha = 4.0, beta = 3.0 }
+        alpha = { dist = "F", numerator = 6.0, denominator = 3.0 }""",
+    )
+    own = gmm.plan(parse_spec(text).parts["segments"], 2, 0)
+    assert (own.components, len(own.number.log_prior)) == (9, 9)
+    for cut, said in (
+        ("most = 9", "segments.most is missing"),
+        ('alpha = { dist = "F", numerator = 6.0, denominator = 3.0 }', "priors.alpha is missing"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse_spec(text.replace(cut, ""))
+    with pytest.raises(UsageError, match=r"segments\.most is for components"):
+        parse_spec(text.replace('"mfm"', "3"))
