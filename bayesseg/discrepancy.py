@@ -83,11 +83,11 @@ def learnt(misses: Sequence[Mapping[str, Any]]) -> Discrepancy:
 @cache
 def _prior() -> Array:
     """The prior probability of each σ of the grid."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     middles = np.sqrt(_SIGMA[1:-1] * _SIGMA[2:])
     edges = np.concatenate([[0.0], middles, [np.inf]]) / PRIOR["scale"]
-    cells = np.diff(2 * t.cdf(edges, PRIOR["nu"]) - 1)
+    cells = np.diff(2 * stdtr(PRIOR["nu"], edges) - 1)
     return np.concatenate([[PRIOR["right"]], (1 - PRIOR["right"]) * cells])
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -434,18 +434,24 @@ def shown(found: Mapping[str, Any]) -> tuple[Shown, ...]:
     own = from_json(found.get("map"))
     laid = plan(own, found["ids"])
     texts = found.get("texts", {})
+    hints = {
+        text.get(key, "")
+        for text in texts.values()
+        if "rule" in text and not text["rule"]
+        for key in ("action", "action_fr")
+    }
     at: dict[str, Shown] = {}
     for one in found["ids"]:
         name, text = found["names"][one], texts.get(one, {})
         plain = Shown(one, name, text.get("name_fr", name), "", "", (one,))
         plain = replace(plain, action=text.get("action", ""), action_fr=text.get("action_fr", ""))
-        at[one] = _called(plain, own.entry(one))
+        at[one] = _called(plain, own.entry(one), hints)
     for group in own.merges:
         members = [at[one] for one in sorted(group, key=found["ids"].index)]
-        at[merged(group)] = _called(_together(members), own.entry(merged(group)))
+        at[merged(group)] = _called(_together(members), own.entry(merged(group)), hints)
     for split in own.splits:
         for part in _apart(at[split.of], split):
-            at[part.id] = _called(part, own.entry(part.id))
+            at[part.id] = _called(part, own.entry(part.id), hints)
     labelled = {entry.label for name, entry in own.entries.items() if name in laid.ids}
     return tuple(
         replace(one, name=f"{one.name} ({one.id})", name_fr=f"{one.name_fr} ({one.id})")
@@ -461,7 +467,20 @@ def labels(found: Mapping[str, Any]) -> dict[str, str]:
     return {one: own.entry(one).label or name for one, name in found["names"].items()}
 
 
-def _called(one: Shown, entry: Entry) -> Shown:
+def _called(one: Shown, entry: Entry, hints: Container[str]) -> Shown:
+    """The segment under what an expert calls it; a label answers the ``hints`` to look for a name."""
+    if entry.label not in ("", one.name):
+        entry = replace(
+            entry,
+            action="" if entry.action in hints else entry.action,
+            action_fr="" if entry.action_fr in hints else entry.action_fr,
+        )
+        one = replace(
+            one,
+            action="" if one.action in hints else one.action,
+            action_fr="" if one.action_fr in hints else one.action_fr,
+        )
+
     def french(own: str, english: str, before: str, usual: str) -> str:
         return own or (usual if english in ("", before) else english)
 

@@ -66,6 +66,13 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
 _PRIORS_OF_TYPE = {"binary": ("binary",), "category": ("category",), "count": ("rate", "size")}
 """Priors that are wanted where a feature has this type."""
 _PRIORS_OF_NUMBER = ("number", "alpha")
+_OF_NUMBER = {
+    "most": "give the most segments there may be, such as most = 10",
+    "priors.number": 'number = { dist = "BetaNegativeBinomial", size = 1.0, alpha = 4.0, beta = 3.0 } '
+    "expects two",
+    "priors.alpha": 'alpha = { dist = "F", numerator = 6.0, denominator = 3.0 } is usual',
+}
+"""What to write where a mixture that draws its number lacks something."""
 """Priors that are wanted where the number of components is drawn."""
 OPTIONS_OF: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "purchase": {},

@@ -2,6 +2,7 @@
 
 from bayesseg.cli.flags import FitFlags, ScoreFlags, SourceFlags, argv, command_line
 from bayesseg.cli.shell import Shell
+from bayesseg.cli.steps import fitting
 from bayesseg.cli.steps.reading import as_fitted
 from bayesseg.ingest import read_purchases
 
@@ -54,3 +55,24 @@ def test_flags_are_typed_again_only_where_they_differ():
     words = argv(SourceFlags(amount="qty * unit", dedupe=True), ScoreFlags(horizon="12w"))
     assert words == ["--amount", "qty * unit", "--dedupe", "--horizon", "12w"]
     assert command_line("check", *words[:2]) == "bayesseg check --amount 'qty * unit'"
+
+
+def test_a_fit_says_that_another_segmentation_fits_nearly_as_well():
+    def rivals(*below):
+        one = {"agreement_with_best": 0.67}
+        return fitting._rivals(
+            {"modes": {"segmentations": [one | {"nats_below_best": b} for b in below]}}
+        )
+
+    assert rivals(0.0, 10.3, 11.0) == [
+        "another segmentation lies 10.3 nats below this one and agrees with it at 0.67 (Rand): see the "
+        "report"
+    ]
+    assert rivals(0.0, 21.0) == rivals(0.0) == fitting._rivals({}) == []
+
+
+def test_the_time_of_a_fit_leaves_out_what_took_none():
+    assert fitting._spent(3.0, {"sampling": 0.0, "gates": 0.9, "segments": 1.7}) == (
+        "fitted in 3.0 s: segments 1.7, gates 0.9"
+    )
+    assert fitting._spent(0.01, {"sampling": 0.0}) == "fitted in 0.0 s"

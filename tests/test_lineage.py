@@ -63,7 +63,7 @@ def test_a_segment_that_is_not_there_any_more_takes_its_id_along(before, refit):
     found = go_on(before, refit["recut"])
     assert sorted(found["ids"]) == ["S2", "S4", "S5"]
     assert found["ever"] == 5
-    assert found["words"][0].startswith("S4 segment 1: took the place of S1 segment 1 (Jaccard 0.7")
+    assert found["words"][0].startswith("S4 segment 4: took the place of S1 segment 1 (Jaccard 0.7")
     again = replace(before, manifest=before.manifest | {"segments": found | {"ever": 9}})
     assert sorted(go_on(again, refit["recut"])["ids"]) == ["S10", "S11", "S2"]
 

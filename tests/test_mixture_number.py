@@ -8,7 +8,7 @@ from scipy import integrate, special, stats
 
 from bayesseg.errors import UsageError
 from bayesseg.families import FAMILIES, _blocks, _number, gmm
-from bayesseg.inference import mixing, sweep
+from bayesseg.inference import mixing, sweep, telescope
 from bayesseg.inference.gibbs import gibbs
 from bayesseg.inference.modes import rand_index
 from bayesseg.priors import Prior
@@ -131,6 +131,12 @@ def test_a_spread_that_follows_the_number_is_refused() -> None:
         gmm.plan(part(5, scale="auto"), 2, 0)
 
 
+def test_a_number_at_its_limit_is_said() -> None:
+    filled = np.tile([[2.0, 3.0, 3.0], [3.0, 3.0, 2.0]], 20)
+    assert "so give a larger most" in telescope._said(filled, 3, 3)["words"][1]
+    assert telescope._said(filled, 3, 4)["words"][1] == "numbers drawn: 2 (33%), 3 (67%)"
+
+
 def test_a_model_file_asks_for_a_drawn_number_and_says_what_it_needs() -> None:
     text = load_spec("segments").text
     text = text.replace("components = 2 ", 'components = "mfm"\nmost = 9\n').replace(
@@ -142,7 +148,7 @@ def test_a_model_file_asks_for_a_drawn_number_and_says_what_it_needs() -> None:
     own = gmm.plan(parse_spec(text).parts["segments"], 2, 0)
     assert (own.components, len(own.number.log_prior)) == (9, 9)
     for cut, said in (
-        ("most = 9", "segments.most is missing"),
+        ("most = 9", r"segments\.most is missing.*needs it"),
         ('alpha = { dist = "F", numerator = 6.0, denominator = 3.0 }', "priors.alpha is missing"),
     ):
         with pytest.raises(UsageError, match=said):

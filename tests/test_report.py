@@ -19,7 +19,7 @@ from page_case import Outline
 import bayesseg.report
 from bayesseg.report import build
 from bayesseg.report.figures import dots
-from bayesseg.report.words import load_words
+from bayesseg.report.words import load_words, spread
 from bayesseg.scoring import Settings, score
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "[/x]", "\"&'"]
@@ -262,6 +262,15 @@ def test_intervals_are_written_no_finer_than_they_are(of, kind, expected):
     assert load_words("en").interval(of, kind) == expected
 
 
+def test_neighbours_have_the_digits_that_tell_them_apart():
+    one, other = ({"mean": m, "lo": m - 0.02, "hi": m + 0.02} for m in (214.82, 214.97))
+    words, apart = load_words("en"), spread([one, other, None])
+    assert words.interval(one) == "215 (215–215)"
+    assert words.interval(one, apart=apart) == "214.82 (214.80–214.84)"
+    wide = {"mean": 214.82, "lo": 200.0, "hi": 230.0}
+    assert words.interval(wide, apart=apart) == "215 (200–230)"
+
+
 @pytest.mark.parametrize(
     ("share", "expected"),
     [(0, "0%"), (0.0002, "<0.1%"), (0.004, "0.4%"), (0.5, "50%"), (0.996, "99.6%"), (1, "100%")],
@@ -312,3 +321,13 @@ def test_a_point_estimate_has_a_page_with_means_and_no_intervals(customers, run)
     mean = load_words("en").plain(scores.document["totals"]["expected_purchases"]["mean"])
     assert mean in text
     assert "nan" not in text.lower().split()
+
+
+def test_the_page_says_why_there_are_so_many_segments(clients, clients_page):
+    posterior, scores = clients
+    own = posterior.parts["segments"]
+    why = {"chosen": {"components": 2, "words": ["Stable: K = 2 (natural)."]}}
+    parts = posterior.parts | {"segments": replace(own, info={**own.info, **why})}
+    page = build(replace(posterior, parts=parts), scores.table, scores.document)
+    assert "Stable: K = 2 (natural)." in Outline(page.html).text
+    assert "How many segments" not in Outline(clients_page.html).text

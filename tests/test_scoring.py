@@ -577,3 +577,15 @@ def test_the_fewest_draws_of_any_part_are_used_of_all(
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_somebody_who_comes_now_is_expected_to_do_what_a_customer_of_today_is(
+    posterior: Posterior, customers: Customers
+) -> None:
+    nothing = dict.fromkeys(("x", "t_x", "t_end", "x_paid"), np.zeros(1, dtype=np.int64))
+    today = replace(customers.take(np.array([0])), **nothing, repeat_spend=np.zeros(1))
+    row = score(posterior, today, Settings(predictive=False)).table.iloc[0]
+    found = score(posterior, customers, Settings(predictive=False)).document["newcomer"]
+    for name, own in (("expected_purchases", "expected_purchases"), ("clv", "clv_mean")):
+        expected = [row[name], row[f"{own}_lo"], row[f"{own}_hi"]]
+        assert list(found[name].values()) == pytest.approx(expected, rel=1e-12)

@@ -109,3 +109,16 @@ def test_sums_by_membership_are_those_of_plain_einsum_and_chunks_add_up(case):
     np.testing.assert_allclose(whole, np.einsum("nsk,nj->jsk", member, cells), rtol=1e-12)
     parts = [over_rows(cells[i : i + 70], member[i : i + 70]) for i in range(0, 300, 70)]
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-12)
+
+
+def test_an_empty_segment_does_not_lower_an_effect(case):
+    """A split whose rule nobody fulfils adds a segment without members."""
+    matrix, raw, label = case
+    cells = columns(STATE, matrix, raw)
+    halves = np.eye(3)[np.minimum(label, 1)][:, None, :]
+    two, three = (
+        {n: over_rows(c, member) for n, c in cells.items()}
+        for member in (halves[..., :2].copy(), halves)
+    )
+    for name, one in effects(STATE, two).items():
+        np.testing.assert_allclose(effects(STATE, three)[name].values, one.values, rtol=1e-12)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import report_case
 from scipy import special, stats
 
 from bayesseg._types import Draws
@@ -14,8 +15,10 @@ from bayesseg.families import gmm
 from bayesseg.families._beyond import beyond
 from bayesseg.families._special import exp
 from bayesseg.features import Feature, FeatureState
+from bayesseg.naming import mapped
 from bayesseg.posterior import Posterior
 from bayesseg.scoring import meaning_of, score, unit_of
+from bayesseg.segment_map import parse
 from bayesseg.spec import FeatureSpec, load_spec
 
 CHAINS, DRAWS, K, D = 4, 25, 3, 3
@@ -340,3 +343,14 @@ def test_the_tail_of_a_squared_distance_is_scipys(df):
         if np.isfinite(df):
             exact = stats.f.sf(square / width, width, df)
         assert beyond(square, width, df) == pytest.approx(exact, abs=1e-13)
+
+
+def test_a_split_that_divides_nobody_is_said():
+    data = report_case.clients()
+    posterior = report_case.posterior(data, "segments")
+    own = parse('schema = 1\n[[split]]\nof = "S1"\ncolumn = "age"\nabove = 1e6')
+    notes = score(mapped(posterior, own), data).document["notes"]
+    assert [note for note in notes if "no customer" in note] == [
+        "no customer is in S1a (hibernating, age above 1e+06): look at the rule that splits it off"
+    ]
+    assert not any("no customer" in note for note in score(posterior, data).document["notes"])

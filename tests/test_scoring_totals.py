@@ -91,7 +91,10 @@ def test_without_futures_the_expectation_is_widened(tested, customers) -> None:
 
 
 def test_the_terminal_and_the_page_show_both_intervals(tested, scored) -> None:
-    first, second = totals_lines(scored.document)
+    first, second, newcomer = totals_lines(scored.document)
+    assert newcomer.startswith(
+        "somebody who comes now, after the first purchase: purchases in 90 days"
+    )
     assert first.startswith("purchases in 90 days: ")
     assert second.startswith("revenue in 365 days, discounted: ")
     for line in (first, second):

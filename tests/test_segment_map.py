@@ -249,3 +249,32 @@ def test_a_merge_of_which_one_is_left_is_dissolved():
 def test_a_lock_on_a_merged_segment_or_a_part_locks_what_it_is_made_of():
     own = SegmentMap({"S2_S3": Entry(lock=True), "S4a": Entry(lock=True), "S1": Entry(pin=True)})
     assert own.locked == ("S2", "S3", "S4")
+
+
+def test_a_label_answers_the_hint_to_give_a_name_and_nothing_else():
+    texts = {one: {"action": "find a name", "action_fr": "nommer", "rule": ""} for one in IDS}
+    texts["S4"] = {"action": "call", "action_fr": "appeler", "rule": "promising"}
+    own = segment_map.to_json(
+        parse(
+            """
+            schema = 1
+            [segments.S1]
+            label = "ours"
+            action = "find a name"
+            [segments.S2_S3]
+            label = "both"
+            [segments.S4]
+            label = "soon"
+            [[merge]]
+            of = ["S2", "S3"]
+            """
+        )
+    )
+    found = {one.id: one for one in segment_map.shown({**FOUND, "texts": texts, "map": own})}
+    assert {name: one.action for name, one in found.items()} == {
+        "S1": "",
+        "S2_S3": "",
+        "S4": "call",
+    }
+    plain = segment_map.shown({**FOUND, "texts": texts})
+    assert [one.action for one in plain] == ["find a name"] * 3 + ["call"]

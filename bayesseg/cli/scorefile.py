@@ -72,8 +72,12 @@ def _parquet(table: pd.DataFrame, fields: Mapping[str, Mapping[str, str]]) -> by
         pa.field(f.name, types.get(f.name, f.type), metadata=dict(fields.get(f.name, {})))
         for f in arrow.schema
     ]
+    # a dictionary of a million different numbers is built for nothing
+    repeated = [f.name for f in described if not pa.types.is_floating(f.type)]
     buffer = io.BytesIO()
-    pq.write_table(arrow.cast(pa.schema(described)), buffer, write_page_checksum=True)
+    pq.write_table(
+        arrow.cast(pa.schema(described)), buffer, use_dictionary=repeated, write_page_checksum=True
+    )
     return buffer.getvalue()
 
 

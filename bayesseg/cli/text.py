@@ -129,7 +129,7 @@ def segment_table(segments: Iterable[Mapping[str, Any]]) -> str:
 
 def profile_table(segments: Sequence[Mapping[str, Any]]) -> str:
     """The features of each segment, mean with its 90 % interval; of text the shares of its levels."""
-    from bayesseg.report.words import load_words
+    from bayesseg.report.words import load_words, spread
 
     words = load_words("en")
     ids = tuple(one["id"] for one in segments)
@@ -150,7 +150,10 @@ def profile_table(segments: Sequence[Mapping[str, Any]]) -> str:
         ]
     return table(
         ("feature", *ids),
-        [(name, *(words.interval(one, kind) for one in found)) for name, found, kind in shown],
+        [
+            (name, *(words.interval(one, kind, spread(found)) for one in found))
+            for name, found, kind in shown
+        ],
     )
 
 
@@ -174,6 +177,13 @@ def totals_lines(document: Mapping[str, Any]) -> list[str]:
                 ends = {"mean": total["mean"], "lo": total[f"{key}_lo"], "hi": total[f"{key}_hi"]}
                 found.append(f"{words.halves(ends)[1]} {said}")
         lines.append("; ".join(found))
+    each = [
+        f"{what} {words.interval(found)}"
+        for name, what in spans.items()
+        if (found := (document.get("newcomer") or {}).get(name))
+    ]
+    if each:
+        lines.append(f"somebody who comes now, after the first purchase: {'; '.join(each)}")
     return lines
 
 

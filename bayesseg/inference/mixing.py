@@ -27,7 +27,9 @@ def rhat(values: Array) -> Array:
     draws = split.shape[1]
     within = split.var(1, ddof=1).mean(0)
     between = split.mean(1).var(0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still: infinite, or NaN
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # chains that stand still: infinite, or NaN
         return np.asarray(np.sqrt((draws - 1) / draws + between / within))
 
 

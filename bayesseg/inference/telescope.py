@@ -143,10 +143,10 @@ def explored(
     filled = drawn["filled"]
     stats["filled"] = filled
     kept = Kept(values, stats, order, some, mixed, stats["log_likelihood"])
-    return kept, modes, _said(filled, number)
+    return kept, modes, _said(filled, number, run.plan.components)
 
 
-def _said(filled: Array, number: int) -> dict[str, Any]:
+def _said(filled: Array, number: int, most: int) -> dict[str, Any]:
     """The distribution of K+, how well it is known, and what tables are of."""
     counts, shares = _visited(filled)
     found = {int(c): float(s) for c, s in zip(counts, shares, strict=True)}
@@ -154,6 +154,9 @@ def _said(filled: Array, number: int) -> dict[str, Any]:
     moved = bool(np.ptp(at))
     error = float(at.std() / np.sqrt(mixing.ess(at)[0])) if moved else 0.0
     shown = ", ".join(f"{c} ({share:.0%})" for c, share in found.items())
+    capped = (
+        f"; the model allows no more than {most}, so give a larger most" if most in found else ""
+    )
     return {
         "components": number,
         "share": found[number],
@@ -163,7 +166,7 @@ def _said(filled: Array, number: int) -> dict[str, Any]:
         "words": (
             f"{number} hold customers in {found[number]:.0%} of draws (give or take {error:.0%}); all "
             "tables are of those draws",
-            f"numbers drawn: {shown}",
+            f"numbers drawn: {shown}{capped}",
             "with more customers any misfit moves these numbers up: they explore, and do not count "
             "true segments",
         ),

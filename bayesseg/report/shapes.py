@@ -38,8 +38,8 @@ def plane(found: Mapping[str, Any], ids: Sequence[str], legend: Sequence[str]) -
     span = np.maximum(high - low, _TINY)
     rings = np.hstack([_ellipse(one, one["radii"][-1]) for one in found["segments"]])
     # ellipses in full, unless one of them would push all the rest together
-    low = np.maximum(np.minimum(low, rings.min(1)), low - 0.4 * span)
-    high = np.minimum(np.maximum(high, rings.max(1)), high + 0.4 * span)
+    low = np.maximum(np.minimum(low, rings.min(1)), low - 0.8 * span)
+    high = np.minimum(np.maximum(high, rings.max(1)), high + 0.8 * span)
     margin = 0.05 * (high - low)
     ratio = float(np.clip((high - low)[1] / max((high - low)[0], _TINY), 0.45, 0.9))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -84,23 +84,31 @@ class Words:
 
         return self._or_nothing(value, write)
 
-    def interval(self, of: Mapping[str, Any] | None, kind: str = "number") -> str:
+    def interval(
+        self, of: Mapping[str, Any] | None, kind: str = "number", apart: float = 0.0
+    ) -> str:
         """``{"mean", "lo", "hi"}`` as "12 (9–15)", no finer than its width deserves."""
-        mean, span = self.halves(of, kind)
+        mean, span = self.halves(of, kind, apart)
         return f"{mean} ({span})" if span else mean
 
-    def halves(self, of: Mapping[str, Any] | None, kind: str = "number") -> tuple[str, str]:
-        """The mean and the span of an interval apart: "12", "9–15"; the span may be empty."""
+    def halves(
+        self, of: Mapping[str, Any] | None, kind: str = "number", apart: float = 0.0
+    ) -> tuple[str, str]:
+        """The mean and the span of an interval apart: "12", "9–15"; the span may be empty.
+
+        Where the numbers in one row lie ``apart`` from one another by less than three digits can show,
+        there are more of them.
+        """
         if of is None:
             return NOTHING, ""
         if any(_missing(of.get(key)) for key in ("lo", "hi")):  # a point estimate has none
             write = {"percent": self.percent, "money": self.money}.get(kind, self.plain)
             return write(of.get("mean")), ""
         if _missing(of.get("mean")):  # it need not exist where quantiles do
-            return NOTHING, self.halves({**of, "mean": of["lo"]}, kind)[1]
+            return NOTHING, self.halves({**of, "mean": of["lo"]}, kind, apart)[1]
         scale = 100.0 if kind == "percent" else 1.0
         numbers = [scale * float(of[key]) for key in ("mean", "lo", "hi")]
-        places = _places(numbers[2] - numbers[1], numbers[0])
+        places = _places(numbers[2] - numbers[1], numbers[0], scale * apart)
         mean, lo, hi = (self.fixed(number, places) for number in numbers)
         if kind == "percent":
             mean, hi = self("marks.percent", v=mean), self("marks.percent", v=hi)
@@ -125,9 +133,18 @@ def _decimals(value: float, significant: int = 3) -> int:
     return min(max(0, significant - 1 - math.floor(math.log10(abs(value)))), 6)
 
 
-def _places(width: float, value: float) -> int:
-    """Decimals at which an interval of that width shows its first digit; never over three digits."""
-    most = _decimals(value)
+def spread(found: Iterable[Mapping[str, Any] | None]) -> float:
+    """How far apart the means of intervals lie, from the least to the greatest."""
+    means = [float(one["mean"]) for one in found if one is not None and not _missing(one["mean"])]
+    return max(means) - min(means) if means else 0.0
+
+
+def _places(width: float, value: float, apart: float = 0.0) -> int:
+    """Decimals at which an interval of that width shows its first digit.
+
+    Never over three digits, or over two of what neighbours lie ``apart`` where that takes more.
+    """
+    most = max(_decimals(value), _decimals(apart, 2) if apart > 0 else 0)
     return most if width <= 0 else min(max(0, math.ceil(-math.log10(width / 4))), most)
 
 

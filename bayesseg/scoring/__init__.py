@@ -22,6 +22,7 @@ from bayesseg.posterior import Posterior
 from bayesseg.scoring.blocks import Found, forecasts, memberships
 from bayesseg.scoring.document import document_of
 from bayesseg.scoring.members import blank
+from bayesseg.scoring.newcomer import newcomer
 from bayesseg.scoring.plan import plan_of
 from bayesseg.scoring.settings import FEWEST_DRAWS, LEVEL, TOP_SHARE, Scores, Settings
 from bayesseg.scoring.table import COLUMNS, meaning_of, table_of, unit_of
@@ -75,16 +76,18 @@ def score(
             on_progress(Progress("score", count, len(data)))
 
     found: Found = {}, {}
+    fresh = None
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         if isinstance(data, Customers) and plan.purchase:
             found = forecasts(plan, data, pool, done)
+            fresh = newcomer(plan, data.as_of, pool)
         elif plan.segments:
             found = memberships(plan, data, pool, done)
     columns, sums = found
     if "segments" in posterior.spec.parts and not plan.segments:
         columns |= blank(posterior, len(data))
     table = table_of(posterior, data, columns, plan.settings)
-    return Scores(table, document_of(plan, data, sums, table))
+    return Scores(table, document_of(plan, data, sums, table) | {"newcomer": fresh})
 
 
 def _accept(posterior: Posterior, data: Customers | Attributes) -> None:

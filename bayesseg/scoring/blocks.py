@@ -18,7 +18,7 @@ from bayesseg.families import FAMILIES
 from bayesseg.scoring import combine
 from bayesseg.scoring.futures import futures, threshold
 from bayesseg.scoring.members import TOGETHER, members
-from bayesseg.scoring.plan import Plan
+from bayesseg.scoring.plan import Plan, Theta
 from bayesseg.scoring.rows import AGE, HISTORY, MONEY, Rows, blocks, rows_of, runs, stretches
 from bayesseg.scoring.settings import ends
 
@@ -42,8 +42,14 @@ def forecasts(plan: Plan, data: Customers, pool: Executor, done: Callable[[int],
     values: Values = {}
     by_customer: Values = {}
     sums: Sums = {}
-    for stretch in stretches(rows, plan.settings.chunk):
-        work = partial(_block, plan, data, rows, top, _ages(plan, rows, stretch, pool))
+    # the ages of the next stretch are computed while the blocks of this one are
+    every = list(stretches(rows, plan.settings.chunk))
+    asked = _asked(plan, rows, every[0], pool)
+    for stretch, following in zip(every, [*every[1:], None], strict=True):
+        ages = _ages(plan, rows, stretch, asked)
+        if following is not None:
+            asked = _asked(plan, rows, following, pool)
+        work = partial(_block, plan, data, rows, top, ages)
         for piece in pool.map(work, blocks(rows, stretch, min(plan.settings.chunk, _BLOCK))):
             _put(values, piece.values, piece.rows, len(rows))
             _put(by_customer, piece.members, rows.of(piece.rows), len(data))
@@ -100,23 +106,35 @@ def _of_purchase(plan: Plan) -> Mapping[str, Quantity]:
     return FAMILIES[plan.posterior.spec.parts["purchase"].family].quantities
 
 
-def _ages(plan: Plan, rows: Rows, stretch: slice, pool: Executor) -> _Ages:
-    """The draws are divided among the cores: what one draw has in common is set up once."""
+def _distinct_ages(plan: Plan, rows: Rows, stretch: slice) -> tuple[Theta, Columns, IntArray]:
+    """The parameters of a stretch, its distinct (x, T) and each row's place among them."""
     columns = rows.take(stretch)
     starts, place = runs(columns, AGE)
     ages = {name: columns[name][starts] for name in AGE}
-    theta = plan.purchase[int(columns["purchase"][0])]
+    return plan.purchase[int(columns["purchase"][0])], ages, place
+
+
+def _asked(plan: Plan, rows: Rows, stretch: slice, pool: Executor) -> Mapping[str, list[Any]]:
+    """What (x, T) alone decides, under way, by name and share of the draws.
+
+    The draws are divided among the cores: what one draw has in common is set up once.
+    """
+    theta, ages, _ = _distinct_ages(plan, rows, stretch)
     shares = [
         {name: values[share] for name, values in theta.items()}
         for share in np.array_split(plan.index, _SHARES)
     ]
-    tasks = {
+    return {
         name: [pool.submit(_of_purchase(plan)[name].fn, one, ages, plan.clock) for one in shares]
         for name in (*_PURCHASES, *(_VALUE if plan.spend else ()))
     }
+
+
+def _ages(plan: Plan, rows: Rows, stretch: slice, asked: Mapping[str, list[Any]]) -> _Ages:
     values = {
-        name: np.concatenate([t.result().T for t in task], axis=1) for name, task in tasks.items()
+        name: np.concatenate([t.result().T for t in tasks], axis=1) for name, tasks in asked.items()
     }
+    theta, ages, place = _distinct_ages(plan, rows, stretch)
     gap = _of_purchase(plan)["typical_gap"].fn(theta, ages, plan.clock).mean(axis=0)
     return _Ages(stretch.start, values, gap, place)
 

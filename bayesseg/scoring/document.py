@@ -56,7 +56,12 @@ def document_of(
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
         "scored_at": now().isoformat(),
         "customers": len(data),
-        "notes": [*_notes(plan, data), *said(wider, plan.settings), *_outliers(table)],
+        "notes": [
+            *_notes(plan, data),
+            *said(wider, plan.settings),
+            *_outliers(table),
+            *_empty(plan, sums),
+        ],
         "without_value": int(table["clv"].isna().sum()) if "clv" in table else 0,
         "totals": {
             name: _total(plan, sums, name, wider.get(TESTED.get(name, "")))
@@ -98,6 +103,18 @@ def _outliers(table: pd.DataFrame) -> list[str]:
     return [
         f"{far:,} customers of {len(known):,} are like no segment (outlier_p below {_FAR:g}, which by "
         f"chance {_FAR:.1%} are): look at them before using their segment"
+    ]
+
+
+def _empty(plan: Plan, sums: Mapping[str, Array]) -> list[str]:
+    """What is to be said of splits that divide nobody."""
+    if "size" not in sums:
+        return []
+    held = sums["size"].any(axis=0)
+    return [
+        f"no customer is in {one.id} ({one.name}): look at the rule that splits it off"
+        for one, somebody in zip(plan.shown, held, strict=True)
+        if one.rule and not somebody
     ]
 
 

@@ -155,7 +155,7 @@ def fit(
 
 
 def _rivals(info: Mapping[str, Any]) -> list[str]:
-    """The nearest other segmentation the search came upon, where it fits the customers nearly as well."""
+    """The nearest other segmentation the search came upon, where it fits nearly as well."""
     found = info.get("modes", {}).get("segmentations", ())[1:2]
     return [
         f"another segmentation lies {one['nats_below_best']:.1f} nats below this one and agrees with it "
@@ -168,8 +168,8 @@ def _rivals(info: Mapping[str, Any]) -> list[str]:
 def _spent(total: float, steps: Mapping[str, float]) -> str:
     """``fitted in 12.3 s: sampling 9.1, segments 2.0, ...``, the longest step first."""
     longest = sorted(steps.items(), key=lambda step: -step[1])
-    told = [f"{name} {s:.1f}" for name, s in longest if s >= 0.05]
-    return ": ".join([f"fitted in {total:.1f} s", ", ".join(told)] if told else [f"fitted in {total:.1f} s"])
+    told = ", ".join(f"{name} {s:.1f}" for name, s in longest if s >= 0.05)
+    return f"fitted in {total:.1f} s" + (f": {told}" if told else "")
 
 
 def _settle(path: Path, out: Path, shell: Shell) -> None:

@@ -66,7 +66,8 @@ def segments(
     shell.show(profile_table(found) + "\n")
     shell.show(effect_table(document["effects"]) + "\n")
     for one in found:
-        shell.show(f"{one['id']} {one['name']}: {one['action']}")
+        if one["action"]:
+            shell.show(f"{one['id']} {one['name']}: {one['action']}")
     return Outcome(
         {"model_id": document["model_id"], "segments": found, "effects": document["effects"]}
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesseg.report import shapes
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
-from bayesseg.report.words import NOTHING, Words
+from bayesseg.report.words import NOTHING, Words, spread
 from bayesseg.segment_map import labels
 
 _TELLING = 0.3
@@ -123,7 +123,7 @@ def _heat(
     profiles = {one["id"]: one.get("profile", {}) for one in shown}
     own = [profiles.get(name.partition(" ")[0], {}) for name in names]
     rows = tuple(
-        (_label(words, line), *(_shaded(words, line, one, k) for k, one in enumerate(own)))
+        (_label(words, line), *(_shaded(words, line, own, k) for k in range(len(own))))
         for line in found["profile"]
     )
     return [
@@ -143,15 +143,15 @@ def _label(words: Words, line: Mapping[str, Any]) -> Cell:
     return Cell(name if line["level"] is None else f"{name}: {line['level']}", small=small)
 
 
-def _shaded(words: Words, line: Mapping[str, Any], one: Mapping[str, Any], k: int) -> Cell:
-    """The segment's own value, else how far it is from everybody's; ``one`` is its profile."""
+def _shaded(
+    words: Words, line: Mapping[str, Any], own: Sequence[Mapping[str, Any]], k: int
+) -> Cell:
+    """The segment's own value, else how far it is from everybody's; ``own`` are all profiles."""
     away = line["away"][k]
-    if line["share"] is not None:
-        value, kind = line["share"][k], "percent"
-    else:
-        value, kind = one.get(line["feature"]), "number"
+    kind = "number" if line["share"] is None else "percent"
+    values = line["share"] or [one.get(line["feature"]) for one in own]
     distance = _signed(words, away["mean"])
-    mean, span = words.halves(value, kind)
+    mean, span = words.halves(values[k], kind, spread(values))
     low, high = _signed(words, away["lo"]), _signed(words, away["hi"])
     hint = words("portrait.heat.hint", away=distance, lo=low, hi=high)
     return Cell(

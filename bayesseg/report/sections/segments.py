@@ -21,7 +21,7 @@ from bayesseg.report.blocks import (
     Text,
 )
 from bayesseg.report.figures import dots
-from bayesseg.report.words import Words
+from bayesseg.report.words import Words, spread
 
 QUANTITIES = (("p_churn", "percent"), ("clv", "money"), ("value_at_risk", "money"))
 
@@ -138,7 +138,7 @@ def _profile_table(
     rows = tuple(
         (
             Cell(f"{one['id']} {one['name']}"),
-            *(Cell(words.interval(values[row])) for _, _, values in panels),
+            *(Cell(words.interval(values[row], apart=spread(values))) for _, _, values in panels),
         )
         for row, one in enumerate(found)
     )
