@@ -178,9 +178,9 @@ def totals_lines(document: Mapping[str, Any]) -> list[str]:
                 found.append(f"{words.halves(ends)[1]} {said}")
         lines.append("; ".join(found))
     each = [
-        f"{what} {words.interval(found)}"
+        f"{what} {words.interval(one)}"
         for name, what in spans.items()
-        if (found := (document.get("newcomer") or {}).get(name))
+        if (one := (document.get("newcomer") or {}).get(name))
     ]
     if each:
         lines.append(f"somebody who comes now, after the first purchase: {'; '.join(each)}")
