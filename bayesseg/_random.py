@@ -149,6 +149,23 @@ def beta(state: Any, a: float, b: float) -> Any:
     return state, 1.0 / (1.0 + math.exp(y - x))
 
 
+_RESAMPLED = 5
+
+
+@compiled
+def bootstrap_weights(keys: Keys, draws: int) -> npt.NDArray[np.float64]:
+    """Weights of the Bayesian bootstrap (Rubin 1981), (n, draws): standard exponentials.
+
+    Divided by their sum they are Dirichlet; what is averaged by them under each draw varies as if the
+    customers had been drawn anew.
+    """
+    out = np.empty((len(keys), draws))
+    for i in range(len(keys)):
+        for s in range(draws):
+            _, out[i, s] = exponential(stream(keys[i], s, _RESAMPLED))
+    return out
+
+
 def customer_keys(ids: npt.NDArray[Any], seed: int) -> Keys:
     """Keys of customers: a hash of each id (text) and the seed, the same on every machine."""
     from pandas.util import hash_array

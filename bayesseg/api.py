@@ -29,6 +29,7 @@ from bayesseg.posterior import Posterior, load, save, to_datatree
 from bayesseg.scoring import Scores, Settings
 from bayesseg.spans import days
 from bayesseg.spec import ModelSpec, load_spec
+from bayesseg.summary import read_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,7 @@ __all__ = [
     "fit",
     "load",
     "read_attributes",
+    "read_summary",
     "save",
     "score",
     "summarise",
@@ -63,8 +65,8 @@ def summarise(
     """Purchases to customers.
 
     Args:
-        orders: a path (CSV, Parquet) or any frame with ``__arrow_c_stream__`` (pandas, polars,
-            Arrow, DuckDB, Ibis), one row an order or an order line.
+        orders: a path (CSV, JSON lines, Parquet, .xlsx, DuckDB), ``postgresql://...``, or any frame with
+            ``__arrow_c_stream__`` (pandas, polars, Arrow, DuckDB, Ibis), one row an order line.
         as_of: last day observed, inclusive; the last day of the data when not given.
         customer_id: name of the id column; guessed, and recorded in ``provenance``, when not given.
         date: name of the date column.

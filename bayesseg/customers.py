@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bayesseg import spans, sql
 from bayesseg._types import Columns, IntArray
 from bayesseg.errors import InputRejected, UsageError
-from bayesseg.ingest import Purchases, Source, finding, many, read_table
+from bayesseg.ingest import Purchases, Source, finding, many, read_table, schema, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,13 @@ class Attributes:
     """Facts about customers, one row each: ``columns`` by name, aligned with ``ids``.
 
     Numbers are float64 with NaN where missing; everything else is an object array of text or None.
+    Columns in ``dated`` were made of purchase lines as of one day, and are never joined to another.
     """
 
     ids: npt.NDArray[np.object_]
     columns: Mapping[str, npt.NDArray[Any]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    dated: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,7 +36,7 @@ class Attributes:
     def take(self, rows: npt.NDArray[Any]) -> Attributes:
         """The customers at ``rows`` (indices or mask), in that order."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return Attributes(self.ids[rows], columns, self.provenance)
+        return replace(self, ids=self.ids[rows], columns=columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Customers:
         t_end: days from first purchase day to ``as_of`` (the papers' T).
         x_paid: repeat purchase days with positive spend.
         repeat_spend: spend on repeat days.
-        first_spend: spend on the first day.
+        first_spend: spend on the first day; NaN throughout where a summary does not say it.
         n_orders: orders, where the log has order ids; purchase days otherwise.
         as_of: last day observed, inclusive.
     """
@@ -69,14 +71,15 @@ class Customers:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        first = self.first_spend if self.first_known else np.zeros(len(self))
         checks = (
             ("t_x is negative", self.t_x < 0),
             ("the last purchase is after the end of observation", self.t_x > self.t_end),
             ("x is 0 but t_x is not, or the reverse", (self.x == 0) != (self.t_x == 0)),
             ("there are more purchase days than days", self.x > self.t_x),
             ("x_paid is outside 0..x", (self.x_paid < 0) | (self.x_paid > self.x)),
-            ("spend is not a finite number", ~np.isfinite(self.repeat_spend + self.first_spend)),
-            ("spend is negative", (self.repeat_spend < 0) | (self.first_spend < 0)),
+            ("spend is not a finite number", ~np.isfinite(self.repeat_spend + first)),
+            ("spend is negative", (self.repeat_spend < 0) | (first < 0)),
         )
         for problem, rows in checks:
             if rows.any():
@@ -89,6 +92,11 @@ class Customers:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def first_known(self) -> bool:
+        """Whether the spend of the first day is known; a summary made elsewhere may leave it out."""
+        return len(self) == 0 or not np.isnan(self.first_spend).all()
 
     @property
     def paid_share(self) -> float:
@@ -145,21 +153,25 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
     """
     day, origin = _as_of(purchases, as_of)
     connection = _bought(purchases, day)
-    table = connection.execute(sql.summary(day)).fetchnumpy()
+    table = connection.execute(f"{sql.summary(day)} ORDER BY customer_id").fetchnumpy()
     if not len(table["customer_id"]):
         raise InputRejected(
             f"no customer has a purchase by {day}",
             fix=f"the data cover {_days(purchases)}: choose another --as-of",
             code="no_purchases",
         )
+    ids = _ids(purchases, table["customer_id"])
+    attributes, levels = _shares(purchases, connection, ids, day)
     return Customers(
-        ids=_ids(purchases, table["customer_id"]),
+        ids=ids,
         **{name: table[name].astype(np.int64) for name in _COUNTS},
         first_spend=table["first_spend"],
         repeat_spend=table["repeat_spend"],
         as_of=day,
+        attributes=attributes,
         provenance={
-            **_account(purchases, day, table),
+            **_account(purchases, connection, day, table),
+            **levels,
             "as_of": day.isoformat(),
             "as_of_origin": origin,
             "weekly": _weekly(connection),
@@ -167,23 +179,55 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
     )
 
 
+def shares_of(purchases: Purchases, until: date, since: date = date.min) -> Attributes | None:
+    """What ``Options.shares`` asks for, of purchase days in [``since``, ``until``]; sorted by id.
+
+    Shares sum to 1 over the levels of a column; see :func:`bayesseg.ingest.shares`.
+    """
+    connection = _bought(purchases, until)
+    buyers = connection.execute(
+        "SELECT DISTINCT customer_id FROM bought WHERE purchase_day >= $since ORDER BY customer_id",
+        {"since": since},
+    ).fetchnumpy()["customer_id"]
+    return _shares(purchases, connection, _ids(purchases, buyers), until, since)[0]
+
+
+def _shares(
+    purchases: Purchases,
+    connection: duckdb.DuckDBPyConnection,
+    ids: npt.NDArray[np.object_],
+    until: date,
+    since: date = date.min,
+) -> tuple[Attributes | None, dict[str, Any]]:
+    """Shares of the customers of ``bought``, and their levels as an entry of the provenance."""
+    if not (asked := purchases.provenance.get("shares")):
+        return None, {}
+    columns, levels = shares(connection, asked, until, since)
+    return Attributes(ids, columns, dated=frozenset(columns)), {"shares": levels}
+
+
 def _account(
-    purchases: Purchases, day: date, table: Mapping[str, npt.NDArray[Any]]
+    purchases: Purchases,
+    connection: duckdb.DuckDBPyConnection,
+    day: date,
+    table: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, Any]:
     """The account of ``purchases`` carried on to ``day``: rows, customers, findings."""
     late, seen, net = _row(
         purchases,
         "SELECT count(*) FILTER (recorded_day > $day), "
         "count(DISTINCT customer_id) FILTER (recorded_day <= $day), "
-        "CAST(coalesce(sum(amount) FILTER (recorded_day <= $day), 0) AS DOUBLE) "
+        f"CAST(coalesce(sum({_money(purchases)}) FILTER (recorded_day <= $day), 0) AS DOUBLE) "
         "FROM bayesseg_source",
         {"day": day},
     )
     used, buyers = int(table["row_count"].sum()), len(table["row_count"])
+    days, fresh = int(table["x"].sum()) + buyers, int((table["t_end"] == 0).sum())
     rows = purchases.provenance["rows"]
     unmatched = rows["used"] - late - used
     moved = {"after_as_of": late, "refund_unmatched": unmatched}
-    lost = net - float(table["first_spend"].sum() + table["repeat_spend"].sum())
+    lossy, loss = _losses(purchases, connection)
+    lost = net - float(table["first_spend"].sum() + table["repeat_spend"].sum()) - loss
     findings = [
         finding(
             "refund_unmatched",
@@ -193,10 +237,30 @@ def _account(
             f"{round(lost, 2) + 0.0:,.2f} in all",
         ),
         finding(
+            "sold_at_a_loss",
+            "note",
+            lossy,
+            f"{many(lossy, 'purchase')} that cost more than they brought ({loss:,.2f}): purchases of no "
+            "value",
+        ),
+        finding(
             "no_purchase_left",
             "note",
             seen - buyers,
             f"{many(seen - buyers, 'customer')} left out: no purchase remains",
+        ),
+        finding(
+            "lines_of_a_day",
+            "note",
+            used - days,
+            f"{many(used, 'row')} are {many(days, 'purchase')}: what a customer buys in one day is one",
+        ),
+        finding(
+            "first_seen_last_day",
+            "note",
+            fresh,
+            f"{many(fresh, 'customer')} first seen on {day}, the last day: too late to say whether they "
+            "come back",
         ),
     ]
     return {
@@ -286,7 +350,6 @@ def sampled(purchases: Purchases, most: int, seed: int) -> Purchases:
             "ids": int(ids),
             "share": ids / everybody,
         },
-        purchases.quarantine,
     )
 
 
@@ -326,30 +389,57 @@ def read_attributes(
     *,
     encoding: str | None = None,
     delimiter: str | None = None,
+    sheet: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
     decimal: str | None = None,
 ) -> Attributes:
     """Read facts about customers, one row each; see :func:`bayesseg.ingest.read_table`.
 
+    ``provenance["schema"]`` says what each column is taken for; see :func:`bayesseg.ingest.schema`.
+
     Raises:
         InputRejected: unreadable source, missing or repeated ids, an infinite number.
     """
-    return Attributes(
-        *read_table(source, customer_id, encoding=encoding, delimiter=delimiter, decimal=decimal)
+    ids, columns, provenance = read_table(
+        source,
+        customer_id,
+        encoding=encoding,
+        delimiter=delimiter,
+        sheet=sheet,
+        table=table,
+        query=query,
+        decimal=decimal,
     )
+    return Attributes(ids, columns, {**provenance, "schema": schema(columns)})
 
 
 def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
-    """``customers`` with their attributes, joined by id; who lacks them has NaN or None.
+    """``customers`` with these attributes beside those they have, joined by id; NaN or None where none.
 
-    Both sides' leftovers are counted in ``provenance["attributes"]``.
+    Both sides' leftovers are counted in ``provenance["attributes"]``, of several tables in
+    ``provenance["attributes"]["further"]``.
+
+    Raises:
+        InputRejected: no id of the two agrees, or the customers have a column of that name.
     """
+    had = customers.attributes or Attributes(customers.ids, {})
+    own = {n: values for n, values in attributes.columns.items() if n not in attributes.dated}
+    if attributes.dated and not own:
+        return customers
+    if twice := sorted(own.keys() & had.columns.keys()):
+        raise InputRejected(
+            f"{', '.join(map(repr, twice[:5]))} of the attributes are there already",
+            fix="rename the columns: each name may stand for one fact",
+            code="attributes_twice",
+        )
     order = np.argsort(attributes.ids, kind="stable")
     place = np.searchsorted(attributes.ids, customers.ids, sorter=order)
     rows = order[np.minimum(place, len(order) - 1)]
     found = attributes.ids[rows] == customers.ids
     columns = {
         name: np.where(found, values[rows], np.array(_ABSENT[values.dtype.kind], values.dtype))
-        for name, values in attributes.columns.items()
+        for name, values in own.items()
     }
     matched = int(found.sum())
     join = {
@@ -363,10 +453,15 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
             fix="check the id column of the attributes (leading zeros, prefixes)",
             code="attributes_unmatched",
         )
+    entry, first = {**attributes.provenance, "join": join}, customers.provenance.get("attributes")
+    if first is not None:
+        entry = {**first, "further": [*first.get("further", ()), entry]}
     return replace(
         customers,
-        attributes=Attributes(customers.ids, columns, attributes.provenance),
-        provenance={**customers.provenance, "attributes": {**attributes.provenance, "join": join}},
+        attributes=replace(
+            had, columns={**had.columns, **columns}, provenance=attributes.provenance
+        ),
+        provenance={**customers.provenance, "attributes": entry},
     )
 
 
@@ -374,8 +469,47 @@ def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:
     """A cursor with its own table ``bought``: the purchase days known on ``day``."""
     connection = purchases.connection.cursor()
     orders = purchases.provenance["policies"]["refunds_within"] == "order"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE bought AS {sql.bought(day, orders=orders)}")
+    made = sql.bought(day, orders=orders)
+    if _has_costs(
+        purchases
+    ):  # what is a purchase depends on the amounts, what it is worth on margin
+        made = (
+            "SELECT revenue.* REPLACE (greatest(net - cost, 0) AS net), net - cost AS margin "
+            f"FROM ({made}) AS revenue JOIN (SELECT customer_id, purchase_day, sum(cost) AS cost "
+            "FROM bayesseg_source WHERE recorded_day <= $day GROUP BY customer_id, purchase_day) "
+            "USING (customer_id, purchase_day)"
+        )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE bought AS {made}",
+        {"day": day} if _has_costs(purchases) else None,
+    )
     return connection
+
+
+def money_of(provenance: Mapping[str, Any] | None) -> str | None:
+    """``margin`` where costs were taken off each line, else ``revenue``; None where nothing says it."""
+    money = (provenance or {}).get("policies", {}).get("money")
+    return None if money is None else str(money)
+
+
+def _has_costs(purchases: Purchases) -> bool:
+    return money_of(purchases.provenance) == "margin"
+
+
+def _money(purchases: Purchases) -> str:
+    return "amount - cost" if _has_costs(purchases) else "amount"
+
+
+def _losses(purchases: Purchases, connection: duckdb.DuckDBPyConnection) -> tuple[int, float]:
+    """How many purchases had a negative margin, and how much it was in all."""
+    if not _has_costs(purchases):
+        return 0, 0.0
+    days, loss = _fetched(
+        connection.execute(
+            "SELECT count(*), CAST(coalesce(sum(margin), 0) AS DOUBLE) FROM bought WHERE margin < 0"
+        )
+    )
+    return int(days), float(loss)
 
 
 def _ids(purchases: Purchases, customers: npt.NDArray[Any]) -> npt.NDArray[np.object_]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import ArtefactBad, InputRejected
 from bayesseg.spec import FEATURE_TYPES, FeatureSpec
 
-ATOM_SHARE = 0.05
-"""More rows than this on one value, and a Gaussian would collapse on it."""
-_LATTICE, _WINDOW = 10, 3
+ATOM_SHARE, HEAP_SHARE = 0.05, 0.25
+"""Surely more rows than this on one value, and a Gaussian would collapse on it; the second is for a
+value of a grid, whose neighbours are full, too."""
+_LATTICE, _WINDOW, _HEAPED, _SURELY = 10, 3, 4, 2.0
 _SKEWED = 1.0
 _COLLINEAR = 0.9999
 _NORMAL_IQR = 1.3489795003921634  # interquartile range of the standard normal
@@ -119,20 +120,24 @@ def rfm(customers: Customers) -> dict[str, Array]:
     ``days_between_orders`` mean gap of repeaters; ``orders_per_year`` its inverse, per year;
     ``purchase_days`` days with a purchase, the first included; ``mean_spend`` currency per paid
     purchase day, the first included; ``total_spend`` currency; ``tenure_days`` days since the first
-    purchase; ``active_days`` days from first to last purchase of repeaters.
+    purchase; ``active_days`` days from first to last purchase of repeaters. Where the first
+    day's spend is not known there is neither ``mean_spend`` nor ``total_spend``.
     """
     repeated = customers.x > 0
     paid = customers.x_paid + (customers.first_spend > 0)
     total = customers.first_spend + customers.repeat_spend
     gap = np.where(repeated, customers.t_x / np.maximum(customers.x, 1), np.nan)
+    spend = {
+        "mean_spend": np.where(paid > 0, total / np.maximum(paid, 1), np.nan),
+        "total_spend": total,
+    }
     return {
         "has_repeated": repeated.astype(np.float64),
         "days_since_last": (customers.t_end - customers.t_x).astype(np.float64),
         "days_between_orders": gap,
         "orders_per_year": DAYS_PER_YEAR / gap,
         "purchase_days": 1.0 + customers.x,
-        "mean_spend": np.where(paid > 0, total / np.maximum(paid, 1), np.nan),
-        "total_spend": total,
+        **(spend if customers.first_known else {}),
         "tenure_days": customers.t_end.astype(np.float64),
         "active_days": np.where(repeated, customers.t_x, np.nan),
     }
@@ -149,18 +154,27 @@ def columns_of(data: Customers | Attributes) -> dict[str, npt.NDArray[Any]]:
 
 
 def raw_columns(
-    data: Customers | Attributes, specs: Sequence[FeatureSpec]
+    data: Customers | Attributes, specs: Sequence[FeatureSpec], state: FeatureState | None = None
 ) -> dict[str, npt.NDArray[Any]]:
     """The columns the features may read, before any transform; (N,) each.
 
     With ``"*"`` every column of the attributes comes along, text included, so that ``learn`` can say
-    why it leaves one out.
+    why it leaves one out. Once something was learned, ``state``, a column that the data lack or whose
+    cells are all empty is a missing value of every row (``absent`` says which are).
 
     Raises:
         InputRejected: a named column is missing.
     """
     attributes = _attributes(data)
     columns = columns_of(data)
+    if state is not None:
+        gone = _absent(state, columns)
+        texts = {one.column for one in (*state.features, *state.texts) if one.levels}
+        columns |= {
+            name: np.full(len(data), None) if name in texts else np.full(len(data), np.nan)
+            for name in gone
+        }
+        attributes |= {name: columns[name] for name in gone}
     chosen = {}
     for spec in specs:
         if spec.column == "*":
@@ -170,6 +184,37 @@ def raw_columns(
         if spec.exposure:
             chosen[spec.exposure] = _column(columns, spec.exposure)
     return chosen
+
+
+def absent(data: Customers | Attributes, state: FeatureState) -> tuple[list[str], list[str]]:
+    """Features, and columns only profiled, of which ``data`` hold no value.
+
+    Raises:
+        InputRejected: they have no column of any feature.
+    """
+    columns = columns_of(data)
+    gone = _absent(state, columns)
+    if not any(name in columns for name in state.names):
+        raise InputRejected(
+            f"the data have no column of any feature ({', '.join(state.names)})",
+            fix=f"give the columns the model was fitted on; there are: {', '.join(columns)}",
+            code="missing_column",
+        )
+    base = {*state.names, *(one.exposure for one in state.features)}
+    return [one for one in gone if one in base], [one for one in gone if one not in base]
+
+
+def _absent(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    read = [(one.column, one.exposure) for one in state.features]
+    names = [*(name for pair in read for name in pair if name), *state.descriptors]
+    names += [one.column for one in state.texts]
+    return [name for name in dict.fromkeys(names) if name not in columns or _empty(columns[name])]
+
+
+def _empty(values: npt.NDArray[Any]) -> bool:
+    if values.dtype == object:
+        return all(value is None or value == "" for value in values)
+    return bool(np.isnan(values).all())
 
 
 def _column(columns: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
@@ -250,13 +295,16 @@ def _within(values: Array, transform: str, column: str) -> Array:
 # --- learning ------------------------------------------------------------------------------------
 
 
-def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
+def _fault(values: npt.NDArray[Any], *, wildcard: bool = False, rounded: bool = False) -> str:
     """Why a column cannot be a Gaussian feature, or nothing.
 
-    One value may hold at most ``ATOM_SHARE`` of the rows that have one. Exempt is a measurement
-    rounded to a grid: ten distinct values or more, and next to the fullest (within three steps) one
-    about half as full or fuller, within three standard errors.
+    One value may hold ``ATOM_SHARE`` of the rows that have one, and what chance adds to that in few
+    rows (two standard errors). Exempt is a measurement rounded to a grid: ten distinct values or more,
+    the fullest below ``HEAP_SHARE`` and at most four times as full as another within three steps, less
+    two standard errors; and what the model file declares ``rounded``.
     """
+    if _empty(values):
+        return "is empty"
     if values.dtype == object:
         return "is text"
     seen = values[~np.isnan(values)]
@@ -264,17 +312,21 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool) -> str:
         return "has infinite values"
     distinct, counts = np.unique(seen, return_counts=True)
     if len(distinct) < 2:
-        return "is constant" if len(distinct) else "is empty"
+        return "is constant"
     whole = bool(np.all(distinct == np.round(distinct)))
     if wildcard and len(distinct) == len(seen) > 20 and whole and np.ptp(seen) < 2 * len(seen):
         return "looks like a row number or an id"
     top = int(np.argmax(counts))
-    share = counts[top] / len(seen)
+    count, share, fair = counts[top], counts[top] / len(seen), ATOM_SHARE * len(seen)
     near = counts[max(top - _WINDOW, 0) : top + _WINDOW + 1].copy()
     near[min(top, _WINDOW)] = 0
-    beside = int(near.max())
-    rounded = len(distinct) >= _LATTICE and counts[top] <= 2 * beside + 3 * np.sqrt(2 * beside)
-    if share > ATOM_SHARE and not rounded:
+    beside = _HEAPED * int(near.max())
+    rounded |= bool(
+        len(distinct) >= _LATTICE
+        and share <= HEAP_SHARE
+        and count <= beside + _SURELY * np.sqrt(beside)
+    )
+    if count > fair + _SURELY * np.sqrt(fair * (1 - ATOM_SHARE)) and not rounded:
         return f"has {share:.0%} of its rows on one value ({distinct[top]:g})"
     return ""
 
@@ -325,10 +377,10 @@ def _resolve(
         for name in columns:
             if name in named:
                 continue
-            if fault := _fault(columns[name], wildcard=True):
+            if fault := _fault(columns[name], wildcard=True, rounded=spec.rounded):
                 notes.append(f"left out {name}: it {fault}")
             else:
-                resolved.append(FeatureSpec(name, spec.type, spec.transform, spec.scale, spec.role))
+                resolved.append(replace(spec, column=name))
     return resolved
 
 
@@ -387,10 +439,11 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
         if spec.type != "number":
             found[spec.type].append(LEARNERS[spec.type](spec, columns))
             continue
-        if fault := _fault(values, wildcard=False):
+        if fault := _fault(values, rounded=spec.rounded):
             fix = (
-                "declare its type (binary, category, count), make it a descriptor, or drop it from "
-                "the model file: a normal curve would collapse on such a value"
+                "declare its type (binary, category, count), set rounded = true if it is measured on "
+                "a coarse grid, make it a descriptor, or drop it from the model file: a normal curve "
+                "would collapse on such a value"
             )
             raise _refuse(spec.column, fault, fix)
         found["number"].append(_learn_number(spec, values))

@@ -137,6 +137,12 @@ def _accept(data: Customers | Attributes, spec: ModelSpec) -> None:
             f"model {spec.name!r} reads purchases, not a table of clients",
             fix="give a purchase log, or use --model segments",
         )
+    if "segments" in spec.parts and not data.first_known:
+        raise InputRejected(
+            "segments need the spend of the first day, which the summary does not have",
+            fix="add first_spend, as bayesseg sql prints it, or fit a model without segments (bgnbd)",
+            code="first_spend_unknown",
+        )
     require_ready(data, spec.parts)
 
 
@@ -256,7 +262,7 @@ def _manifest(
         "versions": {name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
-        "currency": None,
+        "currency": data.provenance.get("policies", {}).get("currency"),
         "verdict": gates.overall(by_part),
         "verdicts": by_part,
         "gates": [asdict(one) for one in checks],

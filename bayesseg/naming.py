@@ -269,7 +269,8 @@ def mapped(posterior: Posterior, own: SegmentMap) -> Posterior:
     """The posterior with its segments as ``own`` has them, in place of the map it was stored with.
 
     Raises:
-        UsageError: it has no segments, or the map names one that is not there.
+        UsageError: it has no segments, or the map names one that is not there or gives one the name
+            of another.
     """
     found = posterior.manifest["segments"]
     if found is None:
@@ -278,5 +279,6 @@ def mapped(posterior: Posterior, own: SegmentMap) -> Posterior:
             fix="give a run of a model with a [segments] part, such as retail",
         )
     segment_map.plan(own, found["ids"])
+    segment_map.refuse_doubles(own, found)
     manifest = {**posterior.manifest, "segments": {**found, "map": segment_map.to_json(own)}}
     return replace(posterior, manifest=manifest)

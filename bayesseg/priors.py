@@ -78,6 +78,7 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         Distribution("HalfNormal", ("sd",), "positive", _halfnormal),
         Distribution("Exponential", ("scale",), "positive", _exponential),
         Distribution("Dirichlet", ("concentration",), "simplex"),
+        Distribution("NormalGivenCovariance", ("mean", "kappa"), "real"),
         Distribution("InverseWishart", ("extra_df", "scale"), "covariance"),
         Distribution("BetaNegativeBinomial", ("size", "alpha", "beta"), "count"),
         Distribution("F", ("numerator", "denominator"), "positive"),

@@ -245,13 +245,13 @@ def _refuse_overlaps(reader: Reader, found: SegmentMap) -> None:
         called: dict[str, str] = {}
         for name, entry in found.entries.items():
             label = getattr(entry, key)
-            if label and label in called:
+            if label and label.casefold() in called:
                 raise reader.error(
                     f"segments.{name}.{key}",
-                    f"is {label!r}, as is that of {called[label]}",
+                    f"is {label!r}, as is that of {called[label.casefold()]}",
                     "give each segment a label of its own, or merge them",
                 )
-            called[label] = name
+            called[label.casefold()] = name
 
 
 def to_json(own: SegmentMap) -> dict[str, Any]:
@@ -430,7 +430,52 @@ class Shown:
 
 
 def shown(found: Mapping[str, Any]) -> tuple[Shown, ...]:
-    """The segments that the manifest entry ``found`` shows, in order: its names under its map."""
+    """The segments that the manifest entry ``found`` shows, in order: its names under its map.
+
+    A name that rules gave gives way to the same as somebody's label.
+    """
+    own, named = from_json(found.get("map")), _named(found)
+    taken = {of.name for of, _ in _doubles(own, named)}
+    return tuple(
+        replace(one, name=f"{one.name} ({one.id})", name_fr=f"{one.name_fr} ({one.id})")
+        if one.name in taken and not own.entry(one.id).label
+        else one
+        for one in named
+    )
+
+
+def refuse_doubles(own: SegmentMap, found: Mapping[str, Any]) -> None:
+    """Refuse a label that another segment of the manifest entry ``found`` has from its run.
+
+    Raises:
+        UsageError: with both segments and what to do.
+    """
+    for other, one in _doubles(own, _named({**found, "map": to_json(own)})):
+        raise UsageError(
+            f"{own.source} calls {one.id} {one.name!r}, which is what {other.id} is called",
+            fix=f"give {other.id} a label of its own too, or {one.id} another one, or merge them",
+        )
+
+
+def _doubles(own: SegmentMap, named: Sequence[Shown]) -> list[tuple[Shown, Shown]]:
+    """Segments without a label beside those whose label is their name, in either language."""
+    return [
+        (other, one)
+        for other in named
+        for one in named
+        if other is not one
+        and not own.entry(other.id).label
+        and own.entry(one.id).label
+        and (_same(one.name, other.name) or _same(one.name_fr, other.name_fr))
+    ]
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _named(found: Mapping[str, Any]) -> list[Shown]:
+    """The segments shown under the names of run and map, which may be the same for two."""
     own = from_json(found.get("map"))
     laid = plan(own, found["ids"])
     texts = found.get("texts", {})
@@ -452,13 +497,7 @@ def shown(found: Mapping[str, Any]) -> tuple[Shown, ...]:
     for split in own.splits:
         for part in _apart(at[split.of], split):
             at[part.id] = _called(part, own.entry(part.id), hints)
-    labelled = {entry.label for name, entry in own.entries.items() if name in laid.ids}
-    return tuple(
-        replace(one, name=f"{one.name} ({one.id})", name_fr=f"{one.name_fr} ({one.id})")
-        if not own.entry(one.id).label and one.name in labelled
-        else one
-        for one in (at[name] for name in laid.ids)
-    )
+    return [at[name] for name in laid.ids]
 
 
 def labels(found: Mapping[str, Any]) -> dict[str, str]:
@@ -495,7 +534,9 @@ def _called(one: Shown, entry: Entry, hints: Container[str]) -> Shown:
 
 def _together(members: Sequence[Shown]) -> Shown:
     def joined(key: str, by: str) -> str:
-        return by.join(dict.fromkeys(getattr(one, key) for one in members if getattr(one, key)))
+        said = list(dict.fromkeys(text for one in members if (text := getattr(one, key))))
+        more = {head.strip() for head, colon, _ in (t.partition(":") for t in said) if colon}
+        return by.join(text for text in said if text not in more)
 
     return Shown(
         merged(one.id for one in members),

@@ -52,7 +52,7 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
     },
     "gmm": {
         "weights": (("Dirichlet",), ""),
-        "mean": (("Normal",), ""),
+        "mean": (("Normal", "NormalGivenCovariance"), ""),
         "covariance": (("InverseWishart",), ""),
         "binary": (("Beta",), ""),
         "category": (("Dirichlet",), ""),
@@ -101,7 +101,8 @@ class FeatureSpec:
 
     ``column`` may be ``"*"``: every numeric column of the attributes that no other feature names.
     ``role`` ``"base"`` enters the likelihood, ``"descriptor"`` is only profiled. ``group`` gathers
-    columns under one heading; ``exposure`` is the column that a count is proportional to.
+    columns under one heading; ``exposure`` is the column that a count is proportional to; ``rounded``
+    says that values are measured on a coarse grid, so that many rows may share one.
     """
 
     column: str
@@ -111,6 +112,7 @@ class FeatureSpec:
     role: str = "base"
     group: str = ""
     exposure: str = ""
+    rounded: bool = False
 
 
 COHORTS = ("month", "quarter", "year")
@@ -430,8 +432,10 @@ def _feature(reader: Reader, raw: Any, path: str) -> FeatureSpec:
     if not isinstance(raw, dict):
         raise reader.error(path, "must be a table")
     texts = ("column", "group", "exposure")
-    reader.keys(raw, path, (*texts, "type", "transform", "scale", "role"))
+    reader.keys(raw, path, (*texts, "type", "transform", "scale", "role", "rounded"))
     given = {key: reader.get(raw, path, key, str) for key in texts if key in raw or key == "column"}
+    if "rounded" in raw:
+        given["rounded"] = reader.get(raw, path, "rounded", bool)
     for key, choices in (
         ("type", FEATURE_TYPES),
         ("transform", TRANSFORMS),

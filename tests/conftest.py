@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from postgres_case import postgres as postgres
+from spark_case import spark as spark
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -181,9 +181,8 @@ def bartlett_order(block: Block) -> Block:
 def every_second_row(block: Block) -> Block:
     """Statistics of every second row."""
 
-    def drawn(cells: Array, pattern: Array, *rest: Any) -> Array:
-        *ready, labels, noise = rest
-        return block.drawn(cells[::2], pattern[::2], *ready, labels[::2], noise)
+    def drawn(cells: Array, pattern: Array, ready: Any, labels: Array, noise: Array) -> Array:
+        return block.drawn(cells[::2], pattern[::2], ready, labels[::2], noise)
 
     return replace(block, drawn=drawn)
 

@@ -206,6 +206,16 @@ def test_profiles_are_shares_and_distances_of_the_members(case):
     assert lines["c", None]["known"] == pytest.approx(np.isfinite(cells["c"]).mean())
 
 
+def test_profiles_say_how_well_so_many_members_tell(case):
+    """The standard error of a mean, where memberships are all but certain."""
+    cells, z, _, _, found = case
+    line = next(one for one in found["profile"] if one["feature"] == "a")
+    for k, own in enumerate(line["away"]):
+        values = cells["a"][z == k] / cells["a"].std()
+        error = values.std() / np.sqrt(len(values))
+        assert 2.0 * error < own["hi"] - own["lo"] < 6.0 * error
+
+
 def test_pairs_are_counted_over_different_customers():
     member = soft(rows=9)
     groups = [np.array([0, 1, 2, 3]), np.array([4, 5, 6, 7, 8])]

@@ -16,7 +16,11 @@ GMM = FAMILIES["gmm"]
 
 
 def spec(
-    covariance: str = "diag", draws: int = 250, more: str = "", tails: str = "normal"
+    covariance: str = "diag",
+    draws: int = 250,
+    more: str = "",
+    tails: str = "normal",
+    mean: str = 'dist = "Normal", mean = 0.0, sd = 1.0',
 ) -> ModelSpec:
     """Two segments on two number features; ``more`` features and priors."""
     features, _, priors = more.partition("---")
@@ -35,7 +39,7 @@ def spec(
         missing = "model"
         [segments.priors]
         weights = {{ dist = "Dirichlet", concentration = 4.0 }}
-        mean = {{ dist = "Normal", mean = 0.0, sd = 1.0 }}
+        mean = {{ {mean} }}
         covariance = {{ dist = "InverseWishart", extra_df = 2.0, scale = 0.3 }}
         {priors}
         [inference]
@@ -102,6 +106,22 @@ def test_truths_have_the_moments_of_their_priors(covariance: str) -> None:
         np.testing.assert_array_equal(theta["covariance"][:, 0], theta["covariance"][:, 1])
 
 
+GIVEN = 'dist = "NormalGivenCovariance", mean = 0.0, kappa = 0.25'
+
+
+def test_true_means_spread_like_their_covariances() -> None:
+    theta = of_prior(spec("full", mean=GIVEN), 20_000)
+    roots = np.linalg.cholesky(theta["covariance"])
+    z = np.linalg.solve(roots, theta["mean"][..., None])[..., 0]
+    assert z.std((0, 1)) == pytest.approx([2.0, 2.0], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_mixture_whose_means_spread_like_its_covariances_is_calibrated() -> None:
+    model = spec("full", draws=150, mean=GIVEN)
+    assert breaches(sbc(job(model, 40), 20)) == set()
+
+
 def test_ranked_quantities_do_not_depend_on_the_numbering_of_segments() -> None:
     model = spec("full", more=EVERY_KIND, tails="t")
     theta = of_prior(model, 30)
@@ -162,7 +182,11 @@ def test_the_shipped_mixture_is_calibrated() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
-    [spec("tied", 500), spec("spherical", 500), spec("full", 500, EVERY_KIND, "t")],
+    [
+        spec("tied", 500),
+        spec("spherical", 500),
+        spec("full", 500, EVERY_KIND, "t"),
+    ],
     ids=["tied", "spherical", "every kind"],
 )
 def test_every_block_is_calibrated(model: ModelSpec) -> None:

@@ -9,6 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from bad_input_table import PAGE, page
+from dealer_case import dealer
+from page_case import Outline, asks_for_nothing
 from typer.testing import CliRunner
 
 from bayesseg.cli import app
@@ -127,7 +130,115 @@ def test_each_case_exits_as_its_folder_says(case):
     """The catalogue of bad inputs, through the command line."""
     expected = tomllib.loads((case / "expected.toml").read_text(encoding="utf-8"))
     source = next(path for path in case.iterdir() if path.name.startswith("input."))
-    result = check(source, *expected["args"])
+    result = check(source, *(word.replace("{here}", str(case)) for word in expected["args"]))
     assert result.exit_code == expected["exit"]
     assert re.search(expected.get("message", ""), result.stderr, re.DOTALL)
     assert "Traceback" not in result.output
+
+
+def test_the_table_of_cases_is_up_to_date():
+    assert page() == PAGE.read_text(encoding="utf-8"), "run python tests/bad_input_table.py"
+
+
+def test_every_finding_is_said_at_once(tmp_path):
+    """Too many bad rows, a bad as-of day and what else there is, in one call."""
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        HEADER + "".join(f"c{i},2024-01-{i % 28 + 1:02},{i}\n" for i in range(40)) + ",,\n"
+    )
+    found = document(check(path, "--json", "--max-bad", "0"))
+    rejected = [one["code"] for one in found["findings"] if one["level"] == "reject"]
+    assert rejected == ["too_many_bad_rows", "not_ready"]
+    assert found["exit_code"] == 3
+    assert found["readiness"]["level"] == "blocked"
+
+
+def documented():
+    """Keys of the first and of the second table of docs/check.md."""
+    text = (Path(__file__).parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
+    tables = [
+        re.findall(r"^\| (`[^|]+) \|", part, re.MULTILINE) for part in text.split("`quality` holds")
+    ]
+    return [set(re.findall(r"`(\w+)`", " ".join(cells))) for cells in tables]
+
+
+def test_the_document_is_as_documented(orders, tmp_path):
+    top, quality = documented()
+    good = document(check(orders, "--json", "-o", tmp_path / "check.html"))
+    bad = document(check(orders, "--json", "--as-of", "1990-01-01"))
+    assert top == good.keys() | {"error", "shares", "attributes"}  # where asked for
+    assert set(good["findings"][0]) | {"ids"} >= set(good["findings"][-1])
+    assert bad.keys() <= top
+    assert quality == good["quality"].keys()
+
+
+def test_ids_are_named_only_when_asked_for(orders, tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text(orders.read_text() + "Mme Vanhove,1997-03-01,five\n")
+    quiet, asked = check(path, "--json"), check(path, "--json", "--show-ids")
+    assert "Vanhove" not in quiet.output
+    bad = next(one for one in document(asked)["findings"] if one["code"] == "amount_unreadable")
+    assert bad["ids"] == ["Mme Vanhove"]
+    assert bad["records"] == [6920]
+
+
+def test_the_page_says_what_the_text_says(orders, tmp_path):
+    out = tmp_path / "check.html"
+    assert check(orders, "-o", out).exit_code == 0
+    html = out.read_text(encoding="utf-8")
+    asks_for_nothing(html)
+    text = Outline(html).text
+    assert "The data can be fitted." in text
+    assert "6,919 rows are 6,696 purchases" in text
+    assert json.loads(out.with_suffix(".json").read_text())["rows"]["used"] == 6919
+
+
+def test_bad_rows_go_to_the_quarantine_even_where_the_data_are_refused(tmp_path):
+    path, aside = tmp_path / "orders.csv", tmp_path / "quarantine.csv"
+    path.write_text(HEADER + "a,2024-01-05,5\n=cmd(),2024-13-05,5\nb,2024-01-06,-\n")
+    result = check(path, "--quarantine", aside)
+    assert result.exit_code == 3
+    assert aside.read_text().splitlines() == [
+        "record,reason,customer_id,date,amount",
+        "2,date_unreadable,'=cmd(),2024-13-05,5",
+        "3,amount_missing,b,2024-01-06,'-",
+    ]
+
+
+def test_a_quarantine_never_replaces_anything_else(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text(HEADER + "a,2024-01-05,5\n")
+    result = check(path, "--quarantine", path)
+    assert result.exit_code == 2
+    assert "is no quarantine" in result.stderr
+    assert path.read_text() == HEADER + "a,2024-01-05,5\n"
+
+
+def warned(result):
+    """Codes of the findings that are more than a remark."""
+    return [one["code"] for one in document(result)["findings"] if one["level"] != "note"]
+
+
+def test_cdnow_is_told_off_for_nothing(orders):
+    assert warned(check(orders, "--json")) == []
+
+
+def test_a_car_dealer_s_300_lines_pass(tmp_path):
+    """French headers, Windows letters, decimal comma: no flag, nothing told off, thin but usable."""
+    path = tmp_path / "ventes.csv"
+    path.write_bytes(dealer().encode("cp1252"))
+    result = check(path, "--json")
+    found = document(result)
+    assert result.exit_code == 0
+    assert found["rows"]["used"] == 300
+    assert warned(result) == ["encoding_assumed"]
+    assert found["dialect"]["date_format"]["value"] == "%d/%m/%Y"
+
+
+def test_online_retail_ii_is_told_off_for_copies_only(shared):
+    words = ["--amount", "Quantity * UnitPrice", "--order-id", "InvoiceNo", "--extract", "sheet"]
+    result = check(
+        shared / "data" / "online_retail_ii.parquet", *words, "--drop-missing-id", "--json"
+    )
+    assert warned(result) == ["duplicate"]
+    assert document(result)["customers"]["all"] == 5867

@@ -190,10 +190,11 @@ def test_the_page_says_what_experts_made_and_what_became_of_each_segment(at):
     call("report", "new", "--scores", "new.parquet", "-o", "page.html", "--force")
     page = (at / "page.html").read_text(encoding="utf-8")
     gone, a, b, _ = segments(at / "old")["ids"]
-    assert (
-        f"Experts see some of them together or apart ({gone}a: days_since_last above 450;" in page
-    )
+    assert f"People put some of them together or apart ({gone}a: days_since_last above 450;" in page
     assert f"{a}_{b}: {a} + {b}" in page
+    assert "made by merging or splitting the 4 that the model found" in page
+    assert "not drawn by hand" not in page
+    assert "Nothing was cut by hand" not in page
     assert page.count(": kept (Jaccard") == 4
     assert "Perdus de vue, l&#39;été, others" in page
 

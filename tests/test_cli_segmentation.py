@@ -51,11 +51,40 @@ def test_compare_refuses_an_empty_range(folder, bayesseg):
     assert "write 2:8" in done.stderr
 
 
-def test_stability_says_how_each_segment_comes_back(folder, bayesseg):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--covariance", "full,foo"), "choices: full, tied, diag, spherical"),
+        (("--tails", "foo"), "choices: normal, t"),
+        (("--min-segment", "201"), "at most 200"),
+    ],
+)
+def test_compare_refuses_what_no_candidate_can_be(folder, bayesseg, words, says):
+    done = bayesseg("compare", "--data", "old.csv", "--model", "segments", *words, cwd=folder)
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_what_stability_found_is_told_by_inspect_and_report(folder, bayesseg):
+    def looked():
+        return json.loads(bayesseg("inspect", "run", "--json", cwd=folder).stdout)["stability"]
+
+    kept = folder / "run.stability.json"
     done = bayesseg("stability", "run", "old.csv", "--refits", "10", "--json", cwd=folder)
-    document = json.loads(done.stdout)
-    assert done.returncode == (4 if document["verdict"] == "untrusted" else 0)
-    assert [one["id"] for one in document["segments"]] == ["S1", "S2"]
+    found = json.loads(done.stdout)
+    assert done.returncode == (4 if found["verdict"] == "untrusted" else 0)
+    assert [one["id"] for one in found["segments"]] == ["S1", "S2"]
+    kept_then = looked()
+    assert kept_then["segments"] == found["segments"]
+    assert bayesseg("score", "run", "old.csv", "-o", "x.parquet", cwd=folder).returncode == 0
+    report = ("report", "run", "--scores", "x.parquet", "-o", "x.html", "--json")
+    shown = bayesseg(*report, cwd=folder)
+    assert json.loads(shown.stdout)["written"] == ["x.html", "x.report.json"]
+    sections = json.loads((folder / "x.report.json").read_text("utf-8"))["sections"]
+    assert sections["verdict"]["stability"] == kept_then
+    kept.write_text(json.dumps(kept_then | {"model_id": "another"}), encoding="utf-8")
+    stale = bayesseg("inspect", "run", cwd=folder)
+    assert "is about another run" in stale.stderr
+    assert "stability not assessed" in stale.stdout
 
 
 def test_drift_exits_4_at_the_status_that_was_named(folder, bayesseg):

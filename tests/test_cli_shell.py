@@ -73,7 +73,7 @@ def test_version_is_that_of_the_package():
         ["run", "orders.csv", "-o", "-"],
         ["report", "run", "--scores", "scores.parquet", "-o", "-"],
         ["report", "run", "--scores", "scores.parquet", "-o", "r.json"],
-        ["report", "run", "--scores", "scores.parquet", "-o", "scores.html", "--force"],
+        ["report", "run", "--scores", "scores.parquet", "-o", "scores.parquet", "--force"],
     ],
 )
 def test_what_makes_no_sense_exits_2(words, tmp_path, monkeypatch):

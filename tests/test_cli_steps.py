@@ -20,6 +20,13 @@ GIVEN = SourceFlags(
     max_bad=0.2,
     date_format="%d.%m.%Y",
     encoding="cp1252",
+    tz="Europe/Paris",
+    id_trim=True,
+    id_normalize="NFC",
+    currency="none",
+    currency_symbol="€",
+    accounting_negatives=True,
+    min_date="1970-01-01",
 )
 
 

@@ -73,12 +73,19 @@ def test_the_gate_table_names_every_gate_there_is_and_no_other(cdnow_sample):
     }
     weighed = {"pareto_k": 0.1, "importance_ess": 2e3}
     weighed["limits"] = {"pareto_k": 0.7, "importance_ess": 400.0}
-    drawn = subjects["purchase"]
+    limits = {"rhat": 1.05, "share_error": 0.1}
+    told = {"components": 3, "distribution": {3: 1.0}, "rhat": 1.0, "share_error": 0.0, "most": 9}
+    drawn, mixture = subjects["purchase"], subjects["segments"]
     own = {
         "nuts": drawn,
         "laplace": replace(drawn, draws=Draws(drawn.draws.values, {}, weighed)),
         "map": drawn,
-        "gibbs": subjects["segments"],
+        "gibbs": replace(
+            mixture,
+            draws=replace(
+                mixture.draws, info=mixture.draws.info | {"chosen": told | {"limits": limits}}
+            ),
+        ),
     }
     judged = [(own[engine], gate) for engine, gates in COMPUTATION.items() for gate in gates]
     judged += [(subjects[part], gate) for part, gates in FINDINGS.items() for gate in gates]

@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,7 +27,7 @@ def run(name, folder, *words):
 
 def test_there_are_no_other_examples():
     names = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert names == {"python_api", "french_csv", "clients"}
+    assert names == {"python_api", "french_csv", "clients", "preparation"}
     assert all((EXAMPLES / name / "README.md").is_file() for name in names)
 
 
@@ -57,3 +59,23 @@ def test_clients_find_the_three_habits(tmp_path):
     sizes = sorted(scores["segment"].value_counts(normalize=True).round(1))
     assert sizes == [0.2, 0.3, 0.5]
     assert "spend_a_month" in said
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
+def test_preparation_finds_the_firms_and_guesses_better_than_the_mean(tmp_path):
+    work, _ = run("preparation", tmp_path, "sh", "run.sh")
+    truth = pd.read_csv(work / "truth.csv").merge(pd.read_csv(work / "companies.csv"), on="account")
+    firms, companies = (
+        {pair for _, ids in truth.groupby(by)["account"] for pair in combinations(ids, 2)}
+        for by in ("firm", "company")
+    )
+    assert companies <= firms
+    assert len(companies) > 0.8 * len(firms)
+    real = np.log(truth.drop_duplicates("company").set_index("company")[["staff", "energy"]])
+    for name in ("knn", "forest"):
+        filled = pd.read_csv(work / f"filled-{name}.csv", index_col="customer_id")
+        for fact in real:
+            guessed = filled[f"{fact}_guessed"] == 1
+            off = (np.log(filled[fact]) - real[fact])[guessed]
+            blind = (real[fact] - real[fact].mean())[guessed]
+            assert off.pow(2).mean() < 0.5 * blind.pow(2).mean()

@@ -211,9 +211,61 @@ def test_a_wildcard_leaves_named_descriptors_alone_and_may_profile_the_rest():
 
 def test_the_share_of_one_value_is_among_the_rows_that_have_one():
     values = np.where(np.arange(400) < 100, RNG.normal(size=400), np.nan)
-    values[:8] = 7.0  # 8 % of the hundred seen, 2 % of all
-    with pytest.raises(InputRejected, match="8% of its rows on one value"):
+    values[:12] = 7.0  # 12 % of the hundred seen, 3 % of all
+    with pytest.raises(InputRejected, match="12% of its rows on one value"):
         learn(attributes(v=values), FeatureSpec("v"))
+
+
+def atom(rows: int, share: float) -> np.ndarray:
+    values = np.random.default_rng(1).normal(size=rows)
+    values[: round(share * rows)] = 0.5
+    return values
+
+
+def test_what_chance_puts_on_one_value_in_few_rows_is_no_atom_and_in_many_it_is():
+    assert learn(attributes(v=atom(180, 0.06)), FeatureSpec("v"))[0].names == ("v",)
+    with pytest.raises(InputRejected, match="6% of its rows on one value"):
+        learn(attributes(v=atom(18_000, 0.06)), FeatureSpec("v"))
+
+
+def test_a_heap_on_a_grid_whose_neighbours_are_full_is_no_atom_and_above_a_quarter_it_is():
+    grid = np.round(np.random.default_rng(2).normal(size=1000), 1)
+    heaped, most = (
+        np.where(np.arange(1000) < 100, 0.0, grid),
+        np.where(np.arange(1000) < 300, 0, grid),
+    )
+    assert learn(attributes(v=heaped), FeatureSpec("v"))[0].names == ("v",)
+    with pytest.raises(InputRejected, match="on one value"):
+        learn(attributes(v=most), FeatureSpec("v"))
+
+
+def test_a_column_declared_rounded_is_kept_whatever_share_one_value_has():
+    kept = FeatureSpec("v", rounded=True)
+    assert learn(attributes(v=atom(500, 0.4), w=atom(500, 0)), kept)[0].names == ("v",)
+    state, _ = learn(attributes(v=atom(500, 0.4), w=atom(500, 0)), FeatureSpec("*"))
+    assert (state.names, state.notes) == (
+        ("w",),
+        ("left out v: it has 40% of its rows on one value (0.5)",),
+    )
+
+
+def test_columns_that_later_data_lack_are_missing_and_told_apart_from_those_profiled_only():
+    towns = np.array(["Lyon", "Brest"] * 50, dtype=object)
+    data = attributes(v=RNG.normal(size=100), w=RNG.normal(size=100), age=atom(100, 0), town=towns)
+    specs = (FeatureSpec("v"), FeatureSpec("w"))
+    specs += tuple(FeatureSpec(name, role="descriptor") for name in ("age", "town"))
+    state, _ = learn(data, *specs)
+    for later in (
+        attributes(v=np.ones(3)),
+        attributes(v=np.ones(3), w=np.full(3, None), age=np.full(3, np.nan)),
+    ):
+        assert features.absent(later, state) == (["w"], ["age", "town"])
+        raw = features.raw_columns(later, specs, state)
+        matrix = features.apply(state, raw)
+        np.testing.assert_array_equal(np.isnan(matrix), [[False, True]] * 3)
+        assert np.isnan(features.coded(state.texts[0], raw)).all()
+    with pytest.raises(InputRejected, match="no column of any feature"):
+        features.absent(attributes(age=np.ones(3)), state)
 
 
 def test_attributes_joined_to_customers_are_features_too():

@@ -306,6 +306,25 @@ def test_swapped_labels_in_one_chain_fail() -> None:
     assert "rhat" in mixture_failures(replace(draws, values=values))
 
 
+def test_chains_that_more_draws_did_not_mend_are_told_of_their_rival() -> None:
+    rival = {"nats_below_best": 2.7, "agreement_with_best": 0.67}
+    modes = INFO["modes"] | {"segmentations": [{}, rival]}
+    drawn = mixture(draws=10 * MIXTURE.inference.draws, modes=modes)
+    apart = drawn.values["mean"] + np.arange(4)[:, None, None, None]
+    advice = {
+        c.advice
+        for draws in (drawn, mixture())
+        for c in gates(
+            MIXTURE, {"segments": replace(draws, values=draws.values | {"mean": apart})}, FACTS
+        )
+        if c.name == "rhat"
+    }
+    (said,) = (text for text in advice if "sample longer" not in text)
+    assert "another division lies 2.7 nats below this one" in said
+    assert "bayesseg compare" in said
+    assert len(advice) == 2
+
+
 def test_chains_in_different_places_fail_on_the_joint_likelihood() -> None:
     draws = mixture()
     stats = draws.stats | {"log_likelihood": draws.stats["log_likelihood"] + np.arange(4)[:, None]}

@@ -1,5 +1,6 @@
 """Mixtures: densities, conjugate draws, EM, the Gibbs sampler against independent oracles."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -109,7 +110,7 @@ def of_all(block, rows, draws, params):
     """Statistics of all rows in one component, for each of ``draws``: (draws, 1, J)."""
     (part,) = _blocks.split((block,), rows)
     ready = block.prepare(part.patterns, *params)
-    one = block.expected(part.cells, part.pattern, *ready, np.ones((len(rows), 1)))
+    one = block.expected(part.cells, part.pattern, ready, np.ones((len(rows), 1)))
     return np.broadcast_to(one, (draws, *one.shape))
 
 
@@ -117,7 +118,7 @@ def test_diagonal_draws_follow_their_conditionals():
     rng = np.random.default_rng(0)
     x = rng.normal(1.0, 2.0, size=12)
     S, variance = 40_000, 2.5
-    block = _normal.diagonal(slice(0, 1), PRIOR)
+    block = _normal.block("diag", slice(0, 1), PRIOR)
     many = of_all(block, x[:, None], S, (np.zeros((1, 1, 1)), np.ones((1, 1, 1))))
     mean, drawn = block.draw(many, (None, np.full((S, 1, 1), variance)), PRIOR, rng)
     precision = 1.0 + 12 / variance
@@ -133,7 +134,7 @@ def test_full_covariance_draws_are_inverse_wishart():
     x = rng.normal(size=(9, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.7]])
     S = 40_000
     prior = PRIOR | {"sd": 1e-9}  # pins the means to zero, so the conditional is one law
-    block = _normal.full(slice(0, 3), prior)
+    block = _normal.block("full", slice(0, 3), prior)
     many = of_all(block, x, S, (np.zeros((1, 1, 3)), np.eye(3)[None, None]))
     eyes = np.broadcast_to(np.eye(3), (S, 1, 3, 3))
     _, drawn = block.draw(many, (None, eyes), prior, rng)
@@ -141,6 +142,75 @@ def test_full_covariance_draws_are_inverse_wishart():
     np.testing.assert_allclose(drawn[:, 0].mean(0), law.mean(), rtol=0.03, atol=0.005)
     other = np.linalg.slogdet(law.rvs(S, rng))[1]
     assert stats.ks_2samp(np.linalg.slogdet(drawn[:, 0])[1], other).pvalue > 1e-3
+
+
+NIW = {"mean": 0.4, "kappa": 0.5, "extra_df": 2.0, "scale": 0.7}
+
+
+def niw(x, prior=NIW):
+    """Mean, kappa, nu and Psi of the posterior (Gelman et al. 2013, section 3.6)."""
+    n, D = x.shape
+    gap = x.mean(0) - prior["mean"]
+    kappa = prior["kappa"] + n
+    scatter = (x - x.mean(0)).T @ (x - x.mean(0))
+    psi = prior["scale"] * np.eye(D) + scatter + prior["kappa"] * n / kappa * np.outer(gap, gap)
+    mean = (prior["kappa"] * prior["mean"] + n * x.mean(0)) / kappa
+    return mean, kappa, D + prior["extra_df"] + n, psi
+
+
+def slanted(n=9):
+    return np.random.default_rng(1).normal(size=(n, 3)) @ np.array(
+        [[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.7]]
+    )
+
+
+def test_means_given_covariances_are_drawn_from_the_closed_form():
+    x, S = slanted(), 40_000
+    block = _normal.block("full", slice(0, 3), NIW)
+    start = np.zeros((1, 1, 3)), np.eye(3)[None, None]
+    many = of_all(block, x, S, start)
+    spread = np.broadcast_to(np.eye(3), (S, 1, 3, 3))
+    mean, drawn = block.draw(many, (None, spread), NIW, np.random.default_rng(3))
+    centre, kappa, nu, psi = niw(x)
+    law = stats.invwishart(nu, psi)
+    np.testing.assert_allclose(drawn[:, 0].mean(0), law.mean(), rtol=0.03, atol=0.005)
+    whitened = np.linalg.solve(np.linalg.cholesky(drawn[:, 0]), (mean[:, 0] - centre)[..., None])
+    assert stats.kstest(np.sqrt(kappa) * whitened.ravel(), "norm").pvalue > 1e-3
+    scale = psi[0, 0] / kappa / (nu - 2)
+    marginal = stats.t(nu - 2, centre[0], np.sqrt(scale))
+    assert stats.kstest(mean[:, 0, 0], marginal.cdf).pvalue > 1e-3
+    top, likeliest = block.mode(many[:1], start, NIW)
+    np.testing.assert_allclose(top[0, 0], centre)
+    np.testing.assert_allclose(likeliest[0, 0], psi / (nu + 3 + 2))
+
+
+def test_one_normal_inverse_wishart_component_is_the_closed_form():
+    x = slanted(40)
+    own = part(1, "full")
+    own = replace(own, priors=own.priors | {"mean": Prior("NormalGivenCovariance", NIW)})
+    draws = gibbs(GMM, own, x, InferenceSpec(4, 1000, 50), 1, numbers=3)
+    centre, kappa, nu, psi = niw(x, NIW | {"scale": 1.0})
+    for d in range(3):
+        mean, spread = draws.values["mean"][..., 0, d], draws.values["covariance"][..., 0, d, :]
+        assert abs(mean.mean() - centre[d]) < 4 * mcse(mean)
+        for e in range(3):
+            expected = psi[d, e] / (nu - 4)
+            assert abs(spread[..., e].mean() - expected) < 4 * mcse(spread[..., e])
+    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in draws.values.items()}
+    predictive = stats.multivariate_t(centre, psi * (kappa + 1) / kappa / (nu - 2), df=nu - 2)
+    at = np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 0.5], [2.0, 2.0, 2.0]])
+    for point, density in zip(at, np.exp(gmm.log_density(flat, at)), strict=True):
+        error = mcse(density.reshape(4, -1))
+        assert abs(density.mean() - predictive.pdf(point)) < 4 * error
+
+
+@pytest.mark.parametrize("covariance", ["tied", "diag", "spherical"])
+def test_a_mean_like_its_covariance_needs_a_full_one(covariance):
+    own = part(2, covariance)
+    own = replace(own, priors=own.priors | {"mean": Prior("NormalGivenCovariance", NIW)})
+    with pytest.raises(UsageError, match="NormalGivenCovariance") as raised:
+        gmm.plan(own, 3, 0)
+    assert 'covariance = "full"' in raised.value.fix
 
 
 def test_binary_draws_are_beta():

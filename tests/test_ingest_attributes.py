@@ -101,3 +101,35 @@ def test_real_client_tables_are_numeric(shared):
     assert notes.provenance["kinds"]["Status"] == "text"
     expected = pd.read_csv(shared / "data" / "banknote.csv")["Length"].tolist()
     assert notes.columns["Length"].tolist() == expected
+
+
+def test_columns_are_taken_for_what_they_look_like():
+    n = 200
+    facts = read_attributes(
+        pd.DataFrame(
+            {
+                "id": [f"c{i}" for i in range(n)],
+                "age": np.arange(n) / 3,
+                "grade": np.arange(n) % 5,
+                "vip": np.arange(n) % 2,
+                "town": [f"t{i % 40}" for i in range(n)],
+                "street": [f"s{i % 90}" for i in range(n)],
+                "name": [f"n{i}" for i in range(n)],
+                "since": [f"2020-01-{1 + i % 28:02}" for i in range(n)],
+                "country": ["FR"] * n,
+                "nothing": [None] * n,
+            }
+        )
+    ).provenance["schema"]["columns"]
+    assert {name: one["kind"] for name, one in facts.items()} == {
+        "age": "number",
+        "grade": "ordinal",
+        "vip": "binary",
+        "town": "category",
+        "street": "text",
+        "name": "id",
+        "since": "date",
+        "country": "constant",
+        "nothing": "constant",
+    }
+    assert facts["nothing"] == {"kind": "constant", "distinct": 0, "missing": n}

@@ -1,7 +1,7 @@
 """Bad and odd inputs: one folder a case, its input beside what must come of it.
 
-``expected.toml``: ``args`` as on the command line, ``exit`` code, ``message`` (a pattern in the error,
-or in a finding where the input is accepted), and the accounting of rows.
+``expected.toml``: ``args`` as on the command line (``{here}`` is the folder), ``exit`` code, ``message``
+(a pattern in the error, or in a finding where the input is accepted), and the accounting of rows.
 """
 
 import datetime as dt
@@ -33,13 +33,20 @@ def settings(args):
     for word in words:
         name = word.removeprefix("--").replace("-", "_")
         kind = type(defaults.get(name))
-        found[name] = True if kind is bool else float(next(words)) if kind is float else next(words)
+        if name == "keep_id":
+            found[name] = (*found.get(name, ()), next(words))
+        elif name in ("rates", "min_date"):
+            found[name] = {"rates": Path, "min_date": dt.date.fromisoformat}[name](next(words))
+        else:
+            found[name] = (
+                True if kind is bool else kind(next(words)) if kind is float else next(words)
+            )
     return found
 
 
 def read(name):
     """Customers and cautions of a case."""
-    given = settings(EXPECTED[name]["args"])
+    given = settings(word.replace("{here}", str(CASES[name])) for word in EXPECTED[name]["args"])
     as_of = given.pop("as_of", None)
     [source] = CASES[name].glob("input.*")
     with read_purchases(source, Options(**given), today=TODAY) as purchases:

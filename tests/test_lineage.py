@@ -7,16 +7,26 @@ import pytest
 from segmentation_case import clients, fitted, groups
 
 from bayesseg import gates, naming, segment_map
+from bayesseg.customers import Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.gates.judge import Subject
 from bayesseg.naming import Name
 from bayesseg.segment_map import parse
 from bayesseg.segmentation import lineage
+from bayesseg.segmentation.align import Fate, align
 from bayesseg.segmentation.run import matrix_of, segments_of
 
 LATER = {"shares": (0.2, 0.3, 0.5)}  # the smallest group has become the largest
 RECUT = {"centres": np.array([[0.0, -3.0], [6.0, 0.0], [0.0, 3.0]])}  # S1 in two, S3 gone
 PASSED = {"verdicts": {"segments": {"computation": "passed"}}}
+
+
+def take_days(days):
+    """Two customers of a log of so many days."""
+    zero = np.zeros(2)
+    ends = np.array([days - 1, 3])
+    ids = np.array(["a", "b"], dtype=object)
+    return Customers(ids, zero, zero, ends, zero, zero, zero, zero, None)
 
 
 def names(*rules, still=0.0):
@@ -123,6 +133,57 @@ def test_a_rule_s_name_follows_the_rules_and_the_refit_says_so(before, refit, mo
     ]
 
 
+@pytest.mark.parametrize("then", ["between at risk and need attention", "segment 2"])
+def test_a_name_no_rule_was_sure_of_follows_the_first_sure_rule(before, refit, monkeypatch, then):
+    plain = [Name(name, name, "", "") for name in ("one", then, "three")]
+    entry = naming.entry(["S1", "S2", "S3"], plain)
+    sure = [Name("loyal", "", "", "", "loyal", {"loyal": 1.0}), *[Name("x", "", "", "")] * 2]
+    monkeypatch.setattr(naming, "by_rules", lambda *_: [sure[1], sure[0], sure[2]])
+    mine = replace(before, manifest=before.manifest | {"segments": entry})
+    found = go_on(mine, refit["later"])
+    assert segment_map.labels(found) == {"S1": "one", "S2": "loyal", "S3": "three"}
+    assert found["words"][3:] == [
+        f"S2 is called loyal now: that is true in 100% of the draws, no rule was sure of {then} (a pin "
+        "in the map keeps a name)"
+    ]
+
+
+def test_a_lost_lock_is_called_as_the_map_that_is_given_calls_it(before, refit):
+    text = '[segments.S3]\nlabel = "fans"\nlock = true'
+    (lock,) = go_on(before, refit["recut"], text)["previous"]["locked"]
+    assert (lock["id"], lock["name"]) == ("S3", "fans")
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        (Fate("empty", "S1", "", 0.0), "S1 a: no customers left"),
+        (
+            Fate("died", "S1", "", 0.1, ("S2",), (0.9,)),
+            "S1 a: merged into S2 b, which took 90% of its customers",
+        ),
+        (
+            Fate("died", "S1", "", 0.1, ("S2", "S4"), (0.5, 0.3)),
+            "S1 a: died; of its customers 50% went to S2 b, 30% went to S4",
+        ),
+        (Fate("died", "S1", "", 0.1), "S1 a: died; its customers are scattered over the others"),
+    ],
+)
+def test_what_became_of_the_customers_of_a_lost_segment_is_said(fate, expected):
+    assert lineage.words(fate, {"S1": "a"}, {"S2": "b", "S4": ""}) == expected
+
+
+@pytest.mark.parametrize(("length", "said"), [(365, 0), (400, 0), (546, 1)])
+def test_windows_of_unlike_length_are_said_with_the_fates(length, said):
+    first = {"as_of": "1997-12-31", "accounting": {"days": {"first": "1997-01-01"}}}
+    data = take_days(length)
+    words = lineage.unlike(first, data, align(np.eye(2), np.eye(2), ("S1", "S2")))
+    assert len(words) == said
+    assert all(
+        w.startswith(f"this log covers {length} days, that of the previous run 365") for w in words
+    )
+
+
 def test_a_name_stays_while_its_rule_is_not_surely_false(before, refit, monkeypatch):
     found, said = called(before, refit, monkeypatch, still=0.3)
     assert (found["S1"], found["S2"], said) == ("loyal0", "loyal1", [])
@@ -174,6 +235,8 @@ def test_what_could_only_fail_after_the_fit_is_refused_before_it(before):
     with pytest.raises(UsageError, match="splits S1 by c"):
         lineage.accept(data, None, split, None)
     lineage.accept(data, None, other, None)  # how many there will be is not known yet
+    unknown = np.vstack([[np.nan, np.nan], groups(20, 3)[0]])
+    lineage.accept(clients(unknown), None, None, before)  # of the first client only
     narrow = clients(groups(20, 3)[0][:, :1])
     with pytest.raises(InputRejected):
         lineage.accept(narrow, None, None, before)

@@ -12,13 +12,17 @@ from bayesseg.spec import InferenceSpec, PartSpec
 
 
 def part(covariance: str, df: float | None = None) -> PartSpec:
+    """``covariance`` "given" is full, with means that spread like their covariance."""
     priors = {
         "weights": Prior("Dirichlet", {"concentration": 4.0}),
-        "mean": Prior("Normal", {"mean": 0.0, "sd": 1.0}),
+        "mean": Prior("NormalGivenCovariance", {"mean": 0.0, "kappa": 0.2})
+        if covariance == "given"
+        else Prior("Normal", {"mean": 0.0, "sd": 1.0}),
         "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": "auto"}),
     }
     tails = {"tails": "normal"} if df is None else {"tails": "t", "df": df}
-    options = {"components": 2, "covariance": covariance, "missing": "model"}
+    kind = "full" if covariance == "given" else covariance
+    options = {"components": 2, "covariance": kind, "missing": "model"}
     return PartSpec("gmm", "gibbs", priors, options | tails)
 
 
@@ -32,7 +36,14 @@ def clouds() -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("covariance", "df"),
-    [("full", None), ("tied", None), ("diag", None), ("spherical", None), ("full", 5.0)],
+    [
+        ("full", None),
+        ("tied", None),
+        ("diag", None),
+        ("spherical", None),
+        ("full", 5.0),
+        ("given", 5.0),
+    ],
 )
 def test_both_engines_give_the_same_posterior(covariance, df):
     from bayesseg.inference.marginal import marginal

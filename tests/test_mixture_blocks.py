@@ -22,14 +22,17 @@ D = 2
 def part(components: int = 2, covariance: str = "diag", df: float | str | None = None) -> PartSpec:
     priors = {
         "weights": Prior("Dirichlet", {"concentration": 4.0}),
-        "mean": Prior("Normal", {"mean": 0.3, "sd": 1.5}),
+        "mean": Prior("NormalGivenCovariance", {"mean": 0.3, "kappa": 0.4})
+        if covariance == "given"
+        else Prior("Normal", {"mean": 0.3, "sd": 1.5}),
         "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": 0.7}),
         "binary": Prior("Beta", {"alpha": 2.0, "beta": 1.0}),
         "category": Prior("Dirichlet", {"concentration": 1.5}),
         "rate": Prior("Exponential", {"scale": 2.0}),
         "size": Prior("LogNormal", {"median": 1.0, "sigma": 1.0}),
     }
-    options = {"components": components, "covariance": covariance, "missing": "model"}
+    kind = "full" if covariance == "given" else covariance
+    options = {"components": components, "covariance": kind, "missing": "model"}
     tails = {"tails": "normal"} if df is None else {"tails": "t", "df": df}
     return PartSpec("gmm", "gibbs", priors, options | tails)
 
@@ -39,16 +42,22 @@ def plan(covariance: str, df: float | str | None = None) -> gmm.Plan:
 
 
 def from_prior(covariance: str, df: float | str | None, S: int, rng: np.random.Generator):
-    """S draws of all parameters from the prior of ``part``, written without the blocks."""
+    """S draws of all parameters from the prior of ``part``, written without the blocks.
+
+    ``covariance`` "given" is full, with means that spread like their covariance.
+    """
     K = 2
     theta = {
         "weights": rng.dirichlet(np.full(K, 4.0), S),
         "mean": rng.normal(0.3, 1.5, (S, K, D)),
     }
-    if covariance in ("full", "tied"):
-        own = K if covariance == "full" else 1
+    if covariance in ("full", "tied", "given"):
+        own = 1 if covariance == "tied" else K
         drawn = stats.invwishart(D + 2, 0.7 * np.eye(D)).rvs(S * own, rng)
         theta["covariance"] = np.repeat(drawn.reshape(S, own, D, D), K // own, 1)
+        if covariance == "given":
+            roots = np.linalg.cholesky(theta["covariance"] / 0.4)
+            theta["mean"] = 0.3 + (roots @ rng.normal(size=(S, K, D, 1)))[..., 0]
     else:
         own = D if covariance == "diag" else 1
         drawn = stats.invgamma(1.5, scale=0.35).rvs((S, K, own), rng)
@@ -147,8 +156,8 @@ def test_expected_moments_are_those_of_the_conditional_normal(df):
     rng = np.random.default_rng(6)
     D, C, n = 3, 2, 60
     tails = {} if df is None else {"df": df}
-    block = _normal.full(
-        slice(0, D), {"mean": 0.0, "sd": 1.0, "extra_df": 2.0, "scale": 1.0} | tails
+    block = _normal.block(
+        "full", slice(0, D), {"mean": 0.0, "sd": 1.0, "extra_df": 2.0, "scale": 1.0} | tails
     )
     mean = rng.normal(size=(1, C, D))
     spread = stats.invwishart(D + 3, np.eye(D)).rvs(C, rng)
@@ -158,7 +167,7 @@ def test_expected_moments_are_those_of_the_conditional_normal(df):
     (part,) = _blocks.split((block,), rows)
     more = () if df is None else (np.full((1, C), df),)
     ready = block.prepare(part.patterns, mean, spread[None], *more)
-    actual = block.expected(part.cells, part.pattern, *ready, weights)[:, 2:]
+    actual = block.expected(part.cells, part.pattern, ready, weights)[:, 2:]
     expected = np.zeros_like(actual)
     below = np.tril_indices(D)
     for (i, row), c in product(enumerate(rows), range(C)):
@@ -219,9 +228,10 @@ def functionals(theta):
     [
         ("full", "learn"),
         ("spherical", None),
+        ("given", "learn"),
         *(
             pytest.param(*one, marks=pytest.mark.slow)
-            for one in product(COVARIANCES, (None, 4.0, "learn"))
+            for one in product((*COVARIANCES, "given"), (None, 4.0, "learn"))
         ),
     ],
 )
@@ -263,7 +273,9 @@ def test_sweeps_leave_the_joint_law_alone(covariance, df):
         np.testing.assert_array_equal(after["variance"][..., 0], after["variance"][..., 1])
 
 
-@pytest.mark.parametrize(("covariance", "df"), [*product(COVARIANCES, (None, 5.0, "learn"))])
+@pytest.mark.parametrize(
+    ("covariance", "df"), [*product((*COVARIANCES, "given"), (None, 5.0, "learn"))]
+)
 def test_em_never_loses_log_posterior(covariance, df):
     rng = np.random.default_rng(5)
     theta = from_prior(covariance, df, 1, rng)
@@ -274,7 +286,7 @@ def test_em_never_loses_log_posterior(covariance, df):
     assert (np.diff(heights, axis=0) >= -1e-8).all()
 
 
-@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("covariance", [*COVARIANCES, "given"])
 def test_log_prior_is_that_of_the_priors(covariance):
     theta = from_prior(covariance, 5.0, 3, np.random.default_rng(6))
     K = 1 if covariance == "tied" else 2
@@ -282,7 +294,11 @@ def test_log_prior_is_that_of_the_priors(covariance):
     for s in range(3):
         t = {name: values[s] for name, values in theta.items()}
         expected = stats.dirichlet(np.full(2, 4.0)).logpdf(t["weights"])
-        expected += stats.norm(0.3, 1.5).logpdf(t["mean"]).sum()
+        if covariance == "given":
+            for m, spread in zip(t["mean"], t["covariance"], strict=True):
+                expected += stats.multivariate_normal([0.3, 0.3], spread / 0.4).logpdf(m)
+        else:
+            expected += stats.norm(0.3, 1.5).logpdf(t["mean"]).sum()
         if "covariance" in t:
             law = stats.invwishart(D + 2, 0.7 * np.eye(D))
             expected += sum(law.logpdf(c) for c in t["covariance"][:K])

@@ -1,13 +1,17 @@
 """A number of components that is drawn: partitions, exact enumeration, the joint law, real fits."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+from bayesseg._types import Draws
 from bayesseg.errors import UsageError
 from bayesseg.families import FAMILIES, _blocks, _number, gmm
+from bayesseg.gates.judge import Subject
+from bayesseg.gates.mixture import mixture
 from bayesseg.inference import mixing, sweep, telescope
 from bayesseg.inference.gibbs import gibbs
 from bayesseg.inference.modes import rand_index
@@ -81,15 +85,24 @@ def test_the_number_of_segments_agrees_with_the_sum_over_all_partitions() -> Non
     assert sum(said["distribution"].values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("covariance", ["diag", "tied"])
-def test_sweeps_leave_the_joint_law_alone(covariance: str) -> None:
-    """Number, alpha, parameters from the prior, rows from them, then sweeps: still the prior."""
+def seen(theta: dict[str, np.ndarray]) -> tuple[float, ...]:
+    """Components, alpha, sum of their means, largest weight."""
+    there = theta["weights"][0] > 0
+    return there.sum(), theta["alpha"][0], theta["mean"][0, there].sum(), theta["weights"].max()
+
+
+@pytest.mark.parametrize(("covariance", "held"), [("diag", 0), ("tied", 0), ("diag", 2)])
+def test_sweeps_leave_the_joint_law_alone(covariance: str, held: int) -> None:
+    """Number, alpha, parameters from the prior, rows from them, then sweeps: still the prior.
+
+    ``held`` components hold rows: then only truths are taken in which so many do.
+    """
     rng = np.random.default_rng(4)
-    S, n, most, D = 500, 6, 5, 2
+    S, n, most, D = 400, 6, 5, 2
     own = gmm.plan(part(most, covariance), D, 0)
     chances = np.exp(own.number.log_prior)
     before, after = [], []
-    for s in range(S):
+    while len(after) < S:
         alpha, K = stats.f(6, 3).rvs(random_state=rng), rng.choice(most, p=chances) + 1
         theta = {"weights": np.zeros((1, most)), "mean": rng.normal(size=(1, most, D))}
         theta["weights"][0, :K] = rng.dirichlet(np.full(K, alpha / K))
@@ -98,18 +111,26 @@ def test_sweeps_leave_the_joint_law_alone(covariance: str) -> None:
             theta["covariance"] = np.broadcast_to(drawn, (1, most, D, D)).copy()
         else:
             theta["variance"] = stats.invgamma(1.5, scale=0.15).rvs((1, most, D), random_state=rng)
-        theta |= {"alpha": np.array([alpha]), "filled": np.zeros(1)}
         rows, z = gmm.simulate({name: v[0] for name, v in theta.items()}, n, rng)
-        before.append((K, alpha, len(np.unique(z)), theta["mean"][0, :K].sum()))
-        run = sweep.Run(own, rows, _blocks.split(own.blocks, rows), s, 7919 * s, 1, map)
+        there = np.unique(z)
+        if held:
+            if len(there) != held:
+                continue
+            theta = {name: values[:, there] for name, values in theta.items()}
+            theta["weights"] /= theta["weights"].sum()
+        theta |= {"alpha": np.array([alpha])} | ({} if held else {"filled": np.zeros(1)})
+        before.append((*seen(theta), len(there)))
+        plan = replace(own, components=held, held=True) if held else own
+        run = sweep.Run(
+            plan, rows, _blocks.split(own.blocks, rows), len(after), 7919 * len(after), 1, map
+        )
         for i in range(6):
             theta, *_ = sweep.step(run, theta, i)
-        K = int((theta["weights"] > 0).sum())
-        after.append((K, theta["alpha"][0], theta["filled"][0], theta["mean"][0, :K].sum()))
+        after.append((*seen(theta), theta.get("filled", [held])[0]))
     for one, other in zip(np.array(before).T, np.array(after).T, strict=True):
         assert stats.ks_2samp(one, other).pvalue > 1e-3
-    moved = np.array(before)[:, 0] != np.array(after)[:, 0]
-    assert moved.mean() > 0.2
+    moved = np.array(before) != np.array(after)
+    assert (moved[:, :4].mean(0) > ([-1, 0.5, 0.5, 0.5] if held else [0.2, 0.5, 0.5, 0.2])).all()
 
 
 def test_clear_segments_are_counted_and_tables_are_of_their_number() -> None:
@@ -120,6 +141,8 @@ def test_clear_segments_are_counted_and_tables_are_of_their_number() -> None:
     said = draws.info["chosen"]
     assert (said["components"], draws.values["mean"].shape[2]) == (3, 3)
     assert said["share"] == (draws.stats["filled"] == 3).mean() > 0.5
+    assert all(said[name] <= limit for name, limit in said["limits"].items())
+    assert draws.info["mixing"]["ess"] > 400
     np.testing.assert_allclose(draws.values["weights"].sum(2), 1.0)
     assert draws.info["modes"]["distinct_between_chains"] == 1
     flat = {k: v.reshape(-1, *v.shape[2:])[::10] for k, v in draws.values.items()}
@@ -133,8 +156,23 @@ def test_a_spread_that_follows_the_number_is_refused() -> None:
 
 def test_a_number_at_its_limit_is_said() -> None:
     filled = np.tile([[2.0, 3.0, 3.0], [3.0, 3.0, 2.0]], 20)
-    assert "so give a larger most" in telescope._said(filled, 3, 3)["words"][1]
-    assert telescope._said(filled, 3, 4)["words"][1] == "numbers drawn: 2 (33%), 3 (67%)"
+    assert "so give a larger most" in telescope._said(filled, 3)["words"][1]
+    assert telescope._said(filled, 4)["words"][1] == "numbers drawn: 2 (33%), 3 (67%)"
+
+
+def test_chains_that_disagree_on_the_number_are_judged() -> None:
+    together = np.random.default_rng(0).choice([2.0, 3.0], (4, 200))
+    apart = together.copy()
+    apart[3] += 1.0
+    for filled, most, failed in (
+        (together, 5, set()),
+        (np.minimum(together + 1, 3), 3, {"number_inside"}),
+        (apart, 5, {"number_agreement"}),
+    ):
+        said = telescope._said(filled, most)
+        draws = Draws({}, {}, {"chosen": said})
+        checks = mixture(Subject("segments", part(most), InferenceSpec(4, 1, 1), draws, {}))
+        assert {c.name for c in checks if c.name.startswith("number") and not c.passed} == failed
 
 
 def test_a_model_file_asks_for_a_drawn_number_and_says_what_it_needs() -> None:
@@ -155,3 +193,20 @@ def test_a_model_file_asks_for_a_drawn_number_and_says_what_it_needs() -> None:
             parse_spec(text.replace(cut, ""))
     with pytest.raises(UsageError, match=r"segments\.most is for components"):
         parse_spec(text.replace('"mfm"', "3"))
+
+
+@pytest.mark.slow
+def test_iris_has_two_groups_and_says_how_surely() -> None:
+    """Correlated normals see the two touching species as one group (BIC: 2 as well)."""
+    from sklearn import datasets
+
+    rows = datasets.load_iris().data
+    rows = (rows - rows.mean(0)) / rows.std(0)
+    own = part(10, "full", scale=3.0**-0.5)
+    draws = gibbs(GMM, own, rows, InferenceSpec(4, 1000, 1000), 1, numbers=4)
+    said = draws.info["chosen"]
+    assert (said["components"], draws.values["mean"].shape[2]) == (2, 2)
+    assert said["share"] > 0.9
+    subject = Subject("segments", own, InferenceSpec(4, 1000, 1000), draws, {})
+    assert [c.name for c in mixture(subject) if not c.passed] == []
+    assert draws.info["mixing"]["ess"] > 400

@@ -256,6 +256,12 @@ def test_the_same_run_gives_the_same_bytes(clients, clients_page):
         ({"mean": 0.004, "lo": 0.001, "hi": 0.009}, "number", "0.004 (0.001–0.009)"),
         ({"mean": -0.4, "lo": -1.2, "hi": 0.4}, "number", "−0.4 (−1.2–0.4)"),
         ({"mean": None, "lo": None, "hi": None}, "money", "–"),
+        ({"mean": 1e-9, "lo": 1e-10, "hi": 1e-8}, "percent", "<0.1%"),
+        ({"mean": 1e-9, "lo": 1e-10, "hi": 1e-8}, "number", "0 (0–0)"),
+        ({"mean": 0.11841, "lo": 0.11839, "hi": 0.11843}, "percent", "11.8% (11.8–11.8%)"),
+        ({"mean": 1.0, "lo": 0.9999, "hi": 1.0}, "percent", "100%"),
+        ({"mean": 0.72, "lo": 0.5, "hi": 1.0}, "index", "0.72 (0.50–1.00)"),
+        ({"mean": 0.97913, "lo": 0.9781, "hi": 0.9799}, "index", "0.98 (0.98–0.98)"),
     ],
 )
 def test_intervals_are_written_no_finer_than_they_are(of, kind, expected):

@@ -12,9 +12,9 @@ import report_case
 from page_case import Outline
 from segmentation_case import clients, fitted, groups
 
-from bayesseg.report import shapes
-from bayesseg.report.blocks import Context
-from bayesseg.report.sections import forecasts, portrait, rivals, sampling
+from bayesseg.report import figures, shapes
+from bayesseg.report.blocks import Context, Figure
+from bayesseg.report.sections import forecasts, portrait, rivals, sampling, segments
 from bayesseg.report.segmentation import comparison as compare_page
 from bayesseg.report.segmentation import drift as drift_page
 from bayesseg.report.segmentation import stability as stability_page
@@ -196,6 +196,17 @@ def test_pictures_of_segments_stay_small_and_ask_for_nothing(cdnow):
         assert len(one) < 300_000
 
 
+def test_no_two_ticks_of_a_small_panel_read_the_same():
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots().xaxis
+    axis.axes.set_xlim(129.71, 129.84)
+    figures._ticks(axis, load_words("en").plain, 4)
+    places = [place for place in axis.get_majorticklocs() if 129.71 <= place <= 129.84]
+    read = [axis.get_major_formatter()(place) for place in places]
+    assert read == sorted(set(read)) != []
+
+
 def test_branches_of_a_tree_do_not_cross():
     merges = [([0], [3], 0.1), ([1], [2], 0.3), ([0, 3], [1, 2], 1.0)]
     assert shapes._leaves(merges, 4) == [0, 3, 1, 2]
@@ -254,3 +265,37 @@ def test_a_backtest_on_some_customers_says_of_how_many(cdnow):
     texts = [said(forecasts.section(context(one, scores))) for one in (some, posterior)]
     assert "25% of the customers" in texts[0]
     assert ["Cuts marked with a share" in text for text in texts] == [True, False]
+
+
+def test_what_is_known_of_some_members_says_of_how_many(cdnow):
+    told = [dict(one) for one in cdnow[1].document["segments"]]
+    told[0]["known"] = {**told[0]["known"], "days_between_orders": 0.214}
+    (figure,) = (
+        one
+        for one in segments.section(context(*cdnow, segments=told)).blocks
+        if isinstance(one, Figure)
+    )
+    at = [column.label for column in figure.table.columns].index("Days between purchases")
+    assert "known of 21%" in figure.table.rows[0][at].small
+    assert "known" not in figure.table.rows[1][at].small
+    svg = base64.b64decode(figure.src.partition(",")[2]).decode()
+    assert "where known" in svg
+    heat = next(
+        one
+        for one in portrait.section(context(*cdnow, segments=told)).blocks
+        if getattr(one, "id", "") == "heat"
+    )
+    assert sum("known of 21%" in cell.small for row in heat.rows for cell in row) == 1
+
+
+def test_a_merged_segment_has_one_mark_on_every_picture(cdnow):
+    """Of the third segment where the first two are one."""
+    first, *_, last = cdnow[1].document["segments"]
+    told = [{**first, "id": "S1_S2", "of": ["S1", "S2"]}, {**last, "id": "S3", "of": ["S3"]}]
+    assert segments.marks(context(*cdnow), told) == [0, 2]
+    found = segments.section(context(*cdnow, segments=told)).blocks
+    assert [card.mark for card in found[0].cards] == [0, 2]
+    (figure,) = (one for one in found if isinstance(one, Figure))
+    svg = base64.b64decode(figure.src.partition(",")[2]).decode()
+    assert figures.PALETTE[2].lower() in svg
+    assert figures.PALETTE[1].lower() not in svg

@@ -11,6 +11,7 @@ from scipy import special, stats
 
 from bayesseg._types import Draws
 from bayesseg.customers import Attributes
+from bayesseg.errors import InputRejected
 from bayesseg.families import gmm
 from bayesseg.families._beyond import beyond
 from bayesseg.families._special import exp
@@ -241,11 +242,46 @@ def test_segments_are_profiled_by_text_level_by_level(many):
         share = member[town == "y", :, k].sum(0) / member[town != None, :, k].sum(0)  # noqa: E711
         actual = segment["levels"]["town"]["y"]
         assert actual["mean"] == pytest.approx(share.mean())
-        assert actual["lo"] == pytest.approx(np.quantile(share, 0.05))
+        assert actual["lo"] < np.quantile(share, 0.05)  # so many customers are a sample, too
+        assert segment["known"] == {
+            name: pytest.approx(
+                np.mean(member[~np.isnan(data.columns[name]), :, k].sum(0) / member[:, :, k].sum(0))
+            )
+            for name in segment["profile"]
+        }
+
+
+def everybody(count):
+    """Customers of skewed numbers in one merged segment, and what is said of it."""
+    values = np.random.default_rng(11).lognormal(0.0, 1.0, (count, 2))
+    posterior = simple(np.zeros((2, 2)), np.stack([np.eye(2)] * 2), (0.5, 0.5))
+    whole = mapped(posterior, parse('schema = 1\n[[merge]]\nof = ["S1", "S2"]\n'))
+    ids = np.array([f"{i:05d}" for i in range(count)], dtype=object)
+    data = Attributes(ids, {f"x{d}": values[:, d].copy() for d in range(2)})
+    return values[:, 0], score(whole, data).document["segments"][0]
+
+
+def test_the_mean_of_everybody_is_exact_and_known_as_a_sample_mean_is():
+    values, one = everybody(600)
+    assert one["customers"]["lo"] == pytest.approx(one["customers"]["hi"])
+    assert one["profile"]["x0"]["mean"] == pytest.approx(values.mean())
+    half = 1.645 * values.std() / np.sqrt(len(values))
+    assert one["profile"]["x0"]["lo"] == pytest.approx(values.mean() - half, abs=0.25 * half)
+    assert one["profile"]["x0"]["hi"] == pytest.approx(values.mean() + half, abs=0.25 * half)
+
+
+def test_the_median_of_everybody_is_known_as_a_sample_median_is():
+    values, one = everybody(600)
+    assert one["medians"]["x0"]["mean"] == pytest.approx(np.median(values))
+    low, high = np.sort(values)[stats.binom.ppf([0.05, 0.95], 600, 0.5).astype(int)]
+    width = high - low
+    assert one["medians"]["x0"]["lo"] == pytest.approx(low, abs=0.3 * width)
+    assert one["medians"]["x0"]["hi"] == pytest.approx(high, abs=0.3 * width)
 
 
 def test_what_no_customer_of_a_file_has_is_null_without_a_warning():
-    posterior, data = mixed("diag", None), clients(3).take(np.array([2]))
+    posterior, data = mixed("diag", None), clients(3).take(np.array([1]))
+    data.columns["kind"][0] = None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         document = score(posterior, data).document
@@ -253,6 +289,37 @@ def test_what_no_customer_of_a_file_has_is_null_without_a_warning():
     assert [segment["profile"]["a"] for segment in document["segments"]] == [nothing] * K
     assert [segment["levels"]["kind"]["u"] for segment in document["segments"]] == [nothing] * K
     assert document["effects"]["a"] == {"measure": "eta squared", "role": "base"} | nothing
+
+
+def test_a_column_that_the_file_lacks_is_integrated_out_counted_and_said():
+    posterior, data = mixed("diag", None), clients(8)
+    lacking = {n: v for n, v in data.columns.items() if n not in ("a", "kind", "town")}
+    empty = data.columns | {
+        "a": np.full(8, np.nan),
+        "kind": np.full(8, None),
+        "town": np.full(8, None),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = score(posterior, replace(data, columns=lacking))
+    expected = score(posterior, replace(data, columns=empty)).table
+    drop = {"columns": "scored_at"}
+    pd.testing.assert_frame_equal(found.table.drop(**drop), expected.drop(**drop))
+    assert found.table["n_missing"].min() >= 2
+    features, profiled = found.document["notes"][:2]
+    assert features.startswith("the data have no value of 'a', 'kind', which counts as missing")
+    assert profiled == "the data have no value of 'town', by which segments are not profiled"
+
+
+def test_a_model_that_refuses_missing_values_refuses_a_missing_column():
+    part = replace(
+        SPEC.parts["segments"], options=SPEC.parts["segments"].options | {"missing": "reject"}
+    )
+    strict = replace(mixed("diag", None), spec=replace(SPEC, parts={"segments": part}))
+    data = clients(8)
+    lacking = {n: v for n, v in data.columns.items() if n != "a"}
+    with pytest.raises(InputRejected, match="no value of 'a', and the model refuses"):
+        score(strict, replace(data, columns=lacking))
 
 
 # ---------------------------------------------------------------- on data from the model

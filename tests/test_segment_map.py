@@ -224,6 +224,57 @@ def test_a_split_that_the_data_cannot_answer_is_refused(split, words):
     assert words in str(caught.value)
 
 
+# --- labels that others have -------------------------------------------------------------------------
+
+
+def doubles(text):
+    with pytest.raises(UsageError) as caught:
+        segment_map.refuse_doubles(parse(text, source="map.toml"), FOUND)
+    return str(caught.value)
+
+
+def test_a_label_that_another_segment_has_from_its_run_is_refused():
+    said = doubles('schema = 1\n[segments.S1]\nlabel = "At Risk"\n')
+    assert "map.toml calls S1 'At Risk', which is what S2 is called" in said
+    assert "give S2 a label of its own too" in said
+
+
+def test_a_french_label_that_another_segment_has_is_refused():
+    said = doubles('schema = 1\n[segments.S1]\nlabel = "x"\nlabel_fr = "S3 fr"\n')
+    assert "which is what S3 is called" in said
+
+
+def test_two_segments_may_swap_their_names():
+    text = 'schema=1\n[segments.S1]\nlabel="at risk"\n[segments.S2]\nlabel="loyal"\n'
+    segment_map.refuse_doubles(parse(text), FOUND | {"texts": {}})
+
+
+def test_the_name_of_a_segment_that_is_merged_away_is_free():
+    text = 'schema=1\n[segments.S1]\nlabel="at risk"\n[[merge]]\nof=["S2","S3"]\n'
+    segment_map.refuse_doubles(parse(text), FOUND)
+
+
+@pytest.mark.parametrize(
+    ("actions", "expected"),
+    [
+        (("post only: most came once", "post only"), "post only: most came once"),
+        (("post only", "post only: most came once"), "post only: most came once"),
+        (("post", "post only: most came once"), "post; post only: most came once"),
+        (("call", "call"), "call"),
+    ],
+)
+def test_the_action_of_a_merged_segment_says_nothing_twice(actions, expected):
+    texts = {one: {"action": action} for one, action in zip(("S2", "S3"), actions, strict=True)}
+    found = {**FOUND, "texts": texts, "map": segment_map.to_json(parse(WHOLE))}
+    one = next(one for one in segment_map.shown(found) if one.id == "S2_S3")
+    assert one.action == expected
+
+
+def test_labels_that_differ_in_capitals_alone_are_refused():
+    said = refusal('schema=1\n[segments.S1]\nlabel="Ours"\n[segments.S2]\nlabel="ours"\n')
+    assert "as is that of S1" in said
+
+
 # --- through a refit -------------------------------------------------------------------------------
 
 

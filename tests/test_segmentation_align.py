@@ -65,6 +65,23 @@ def test_a_segment_scattered_over_others_has_died():
     assert ("died", "S3", "") in fates(hard(old, 3), hard(new, 2))
 
 
+def test_heirs_took_a_share_worth_the_name():
+    old = np.repeat([0, 1, 2], [100, 100, 20])
+    new = np.concatenate([np.repeat([0, 1], 100), [0] * 17, [1] * 3])
+    (died,) = (one for one in align(hard(old, 3), hard(new, 2), IDS).fates if one.fate == "died")
+    assert (died.into, died.shares) == (("S1",), (pytest.approx(0.85),))
+
+
+def test_a_segment_that_nobody_is_in_has_no_heirs():
+    label = np.repeat([0, 1], 50)
+    with np.errstate(all="raise"):
+        assert fates(hard(label, 3), hard(label, 2)) == {
+            ("kept", "S1", "S1"),
+            ("kept", "S2", "S2"),
+            ("empty", "S3", ""),
+        }
+
+
 def test_ids_are_never_used_again():
     old = np.repeat([0, 1], 50)
     new = np.concatenate([np.repeat([0, 1], 25), np.full(50, 2)])

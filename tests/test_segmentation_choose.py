@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 
 from bayesseg.errors import InputRejected
 from bayesseg.segmentation.bootstrap import word
-from bayesseg.segmentation.choose import automatic, choose, kind, smallest_of
+from bayesseg.segmentation.choose import as_row, automatic, choose, kind, smallest_of
 from bayesseg.segmentation.compare import (
     Stability,
     compare,
@@ -40,20 +40,45 @@ def test_iris_has_two_segments_by_itself():
     assert auto(load_iris().data, covariance="full")[0] == 2
 
 
-@pytest.mark.parametrize(
-    "crowd",
-    [
-        lambda rng: rng.normal(size=(1500, 3)),
-        lambda rng: rng.random((1500, 2)),
-        lambda rng: np.exp(rng.normal(size=(1500, 2))),
-    ],
-    ids=["gaussian", "box", "log-normal"],
-)
+CROWDS = {
+    "gaussian": lambda rng, rows: rng.normal(size=(rows, 2)),
+    "box": lambda rng, rows: rng.random((rows, 2)),
+    "log-normal": lambda rng, rows: np.exp(rng.normal(size=(rows, 2))),
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
 def test_one_crowd_is_not_sold_as_segments(crowd):
-    found, facts = auto(crowd(np.random.default_rng(2)))
+    found, facts = auto(CROWDS[crowd](np.random.default_rng(2), 1500))
     assert found == 1
     assert facts["words"][0] == "The data support no more than one group."
     assert "natural" not in {row["kind"] for row in facts["table"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_whatever_the_seed_one_crowd_is_one_group(crowd):
+    found = [auto(CROWDS[crowd](np.random.default_rng(seed), 2000)) for seed in range(40)]
+    assert sum(components == 1 for components, _ in found) >= 38
+    assert "natural" not in {row["kind"] for _, facts in found for row in facts["table"]}
+
+
+def test_a_shape_that_plainly_predicts_better_is_said_beside_the_number():
+    rows = np.random.default_rng(3).standard_t(2, (600, 2))
+    said = automatic(scaled(rows), part(), LAYOUT, seed=1, components=(1, 2), effort=SMALL)[1][
+        "words"
+    ]
+    assert "among segments that are diag and normal" in said[-1]
+    assert "Student-t predicts held-out customers better" in said[-1]
+    assert "bayesseg compare asks" in said[-1]
+
+
+def test_nothing_is_said_of_other_shapes_where_none_is_better():
+    rows = np.random.default_rng(4).normal(size=(600, 2))
+    said = automatic(scaled(rows), part(), LAYOUT, seed=1, components=(1, 2), effort=SMALL)[1][
+        "words"
+    ]
+    assert said == ["The data support no more than one group."]
 
 
 def test_the_answer_does_not_depend_on_the_order_of_the_customers():
@@ -98,6 +123,8 @@ def test_a_working_number_outside_the_stable_one_is_called_a_cut(table):
     choice = choose([*table[:3], replace(table[3], stability=weak)], min_segment=20, within=(4, 4))
     assert (choice.stable.components, choice.working.components) == (3, 4)
     assert "constructive: a cut made for use" in choice.words[-1]
+    again = choose([*table[:3], replace(table[3], groups=2)], min_segment=20, within=(4, 4))
+    assert "(reproducible)" in again.words[-1]
 
 
 def test_segments_without_gaps_are_reproducible_at_most(table):
@@ -113,11 +140,66 @@ def test_where_segments_shade_into_one_another_the_natural_ones_are_named(table)
     assert choose(table[:3], min_segment=20).natural is None
 
 
+def test_as_many_segments_that_divide_the_customers_otherwise_are_the_runner_up(table):
+    order = np.random.default_rng(1).permutation(600)
+    other = replace(table[2], member=table[2].member[order], densities=table[2].densities - 0.3)
+    choice = choose([*table[:3], other], min_segment=20)
+    assert (choice.stable, choice.runner_up) == (table[2], other)
+    assert "divides the customers otherwise (Rand index 0.01)" in choice.words[-1]
+    alike = replace(other, member=table[2].member)
+    assert choose([*table[:3], alike], min_segment=20).runner_up is table[1]
+
+
+def test_the_next_shape_with_as_many_segments_is_said(table):
+    alike = replace(table[2], densities=table[2].densities - 0.3)
+    said = choose([*table[:3], alike], min_segment=20).words
+    assert any(
+        one.startswith("As many segments of another shape: K = 3, diag (natural), 0.300 ±")
+        and "agrees with the stable one at 1.00" in one
+        for one in said
+    )
+
+
+def test_what_a_candidate_is_found_to_be_does_not_depend_on_the_others(table):
+    judge = judge_of(scaled(groups(600, 4)[0]), SMALL, 1)
+    shapes = [{"covariance": "full"}, {"covariance": "diag"}]
+    found, _ = compare(judge, part(), LAYOUT, [3], shapes)
+    (one,) = (c for c in found if c.options == table[2].options)
+    assert one.bic == table[2].bic
+    assert (one.densities == table[2].densities).all()
+    assert (
+        with_stability(judge, one).stability
+        == with_stability(judge, replace(table[2], stability=None)).stability
+    )
+
+
+def test_a_narrow_pass_is_called_narrow(table):
+    close = replace(table[2], stability=Stability((1.0,) * 3, 1.0, 0.81, 0.0, error=0.01))
+    assert "It passes narrowly: prediction strength 0.810 ± 0.010" in " ".join(
+        choose([*table[:2], close], min_segment=20).words
+    )
+    clear = replace(table[2], stability=Stability((1.0,) * 3, 1.0, 0.85, 0.0, error=0.01))
+    assert "narrowly" not in " ".join(choose([*table[:2], clear], min_segment=20).words)
+
+
+def test_beside_one_group_nothing_is_called_natural(table):
+    same = [replace(one, densities=table[2].densities) for one in table[:3]]
+    choice = choose(same, min_segment=20)
+    assert choice.words[0] == "The data support no more than one group."
+    assert {as_row(one, choice, 20)["kind"] for one in same} == {"one group", "reproducible"}
+    assert "a gap shows, but it predicts held-out customers no better" in " ".join(choice.words)
+    crowd = [*table[:2], replace(table[2], groups=1)]
+    choice = choose(crowd, min_segment=20)
+    assert choice.stable.components == 1
+    assert {as_row(one, choice, 20)["kind"] for one in crowd} == {"one group", "reproducible"}
+    assert "worse than K = 3, diag, between whose segments there is none" in " ".join(choice.words)
+
+
 def test_candidates_are_asked_side_by_side_with_the_same_answers():
     judge = judge_of(scaled(groups(300, 6)[0]), SMALL, 1)
     found, _ = compare(judge, part(), LAYOUT, [2, 3], [{"covariance": "diag"}])
     together = with_all_stability(judge, found)
-    alone = [with_stability(judge, one, i) for i, one in enumerate(found)]
+    alone = [with_stability(judge, one) for one in found]
     assert [one.stability for one in together] == [one.stability for one in alone]
 
 

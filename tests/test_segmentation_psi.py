@@ -32,6 +32,45 @@ def test_null_of_customers_who_stay_where_they_are_is_narrower():
     assert same.null < 0.2 * strangers.null
 
 
+def period(rng, both, left, came, sticky, labels=6):
+    """Two periods of one population in which nothing changed; ``sticky`` stay where they were."""
+    shares = np.array([0.4, 0.25, 0.15, 0.1, 0.07, 0.03])
+    stayed = rng.choice(labels, both, p=shares)
+    again = np.where(rng.random(both) < sticky, stayed, rng.choice(labels, both, p=shares))
+    before, after = (rng.choice(labels, n, p=shares) for n in (left, came))
+    same = np.arange(both)
+    return np.append(stayed, before), np.append(again, after), (same, same)
+
+
+@pytest.mark.parametrize(
+    "customers",
+    [
+        (0, 600, 300, 0.0),
+        (500, 0, 0, 0.8),
+        (300, 200, 200, 0.8),
+        (900, 100, 0, 1.0),
+        (300, 700, 0, 0.9),
+        (900, 0, 100, 0.9),
+    ],
+)
+def test_no_change_cries_wolf_once_in_twenty_whoever_left_or_came(customers):
+    rng = np.random.default_rng(7)
+    alarms = [shift(*period(rng, *customers), rng).p <= 0.05 for _ in range(200)]
+    assert 0.01 <= np.mean(alarms) <= 0.095  # three standard errors around 0.05
+
+
+def test_a_whole_segment_that_left_is_no_chance():
+    before = np.repeat([0, 1, 2, 3], [500, 300, 100, 100])
+    found = shift(before, before[:900], (np.arange(900),) * 2, np.random.default_rng(8))
+    assert (found.level, found.p) == ("refit", 0.001)
+
+
+def test_a_segment_of_joiners_is_no_chance():
+    after = np.repeat([0, 1, 2, 3], [500, 300, 100, 100])
+    found = shift(after[:900], after, (np.arange(900),) * 2, np.random.default_rng(9))
+    assert (found.level, found.p) == ("refit", 0.001)
+
+
 def test_one_period_twice_has_not_shifted():
     values = np.random.default_rng(3).normal(size=500)
     found = shift(*bins(values, values), (np.arange(500), np.arange(500)), np.random.default_rng(0))

@@ -6,6 +6,7 @@ from dataclasses import astuple, fields
 import numpy as np
 import pandas as pd
 import pytest
+from summary_case import by_pandas, in_cents, in_mills, master_frame, retail_lines, sample_frame
 
 from bayesseg.customers import Customers, activity, summarise, weekly
 from bayesseg.errors import InputRejected
@@ -30,16 +31,6 @@ GOLDEN = pd.DataFrame(
 )
 
 
-def sample_frame(path):
-    names = ["master", "customer_id", "date", "cds", "amount"]
-    return pd.read_csv(path, sep=r"\s+", header=None, names=names, dtype=str)[names[1:]]
-
-
-def master_frame(path):
-    names = ["customer_id", "date", "cds", "amount"]
-    return pd.read_csv(path, sep=r"\s+", skiprows=1, header=None, names=names, dtype=str)
-
-
 @pytest.fixture(scope="module")
 def sample(cdnow_sample):
     return read_purchases(sample_frame(cdnow_sample))
@@ -56,41 +47,6 @@ def arrays(customers):
         for f in fields(Customers)
         if isinstance(getattr(customers, f.name), np.ndarray)
     }
-
-
-def by_pandas(rows, as_of, order_id=None):
-    """The customer table by another road: pandas, whole cents, no SQL."""
-    rows = rows[rows["day"] <= pd.Timestamp(as_of)]
-    daily = rows.groupby(["customer_id", "day"])["cents"].agg(["sum", "min"]).reset_index()
-    daily = daily[(daily["sum"] > 0) | ((daily["sum"] == 0) & (daily["min"] >= 0))].copy()
-    first = daily.groupby("customer_id")["day"].transform("min")
-    daily["repeat"] = daily["day"] > first
-    daily["paid"] = daily["repeat"] & (daily["sum"] > 0)
-    daily["spent"] = daily["sum"].where(daily["repeat"], 0)
-    table = daily.groupby("customer_id").agg(
-        x=("repeat", "sum"),
-        first=("day", "min"),
-        last=("day", "max"),
-        x_paid=("paid", "sum"),
-        repeat=("spent", "sum"),
-        total=("sum", "sum"),
-    )
-    table = table.sort_index()
-    return {
-        "ids": table.index.tolist(),
-        "x": table["x"].tolist(),
-        "t_x": (table["last"] - table["first"]).dt.days.tolist(),
-        "t_end": (pd.Timestamp(as_of) - table["first"]).dt.days.tolist(),
-        "x_paid": table["x_paid"].tolist(),
-        "repeat_spend": (table["repeat"] / 100).tolist(),
-        "first_spend": ((table["total"] - table["repeat"]) / 100).tolist(),
-    }
-
-
-def in_cents(frame):
-    cents = (frame["amount"].astype(float) * 100).round().astype("int64")
-    day = pd.to_datetime(frame["date"], format="%Y%m%d")
-    return pd.DataFrame({"customer_id": frame["customer_id"], "day": day, "cents": cents})
 
 
 @pytest.mark.parametrize(
@@ -247,23 +203,11 @@ def test_online_retail_is_accounted_for_line_by_line(retail):
 
 
 def test_online_retail_equals_a_summary_made_with_pandas(retail, shared):
-    lines = pd.read_parquet(shared / "data" / "online_retail_ii.parquet")
-    both = lines.groupby("InvoiceNo")["sheet"].nunique()
-    twice = lines["InvoiceNo"].isin(both[both > 1].index) & (lines["sheet"] == "2010-2011")
-    lines = lines[~twice & lines["CustomerID"].notna()]
-    mills = lines["Quantity"].astype("int64") * (lines["UnitPrice"] * 1000).round().astype("int64")
-    rows = pd.DataFrame(
-        {
-            "customer_id": lines["CustomerID"].astype("int64").astype(str),
-            "day": lines["InvoiceDate"].dt.normalize(),
-            "cents": mills,
-        }
-    )
-    expected = by_pandas(rows, "2011-12-09")
+    rows = in_mills(retail_lines(shared))
+    expected = by_pandas(rows, "2011-12-09", unit=1000)
     actual = arrays(summarise(retail))
-    for name in ("ids", "x", "t_x", "t_end", "x_paid"):
+    for name in expected:
         assert expected[name] == actual[name], name
-    np.testing.assert_allclose(actual["repeat_spend"], np.array(expected["repeat_spend"]) / 10)
 
 
 def test_a_customer_table_holds_one_entry_for_each_field():

@@ -13,9 +13,10 @@ SMALLEST = 11
 LEVEL = 0.90
 
 
-def interval(values: Array) -> dict[str, float]:
-    """Mean and central interval over draws."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def interval(values: Array, again: Array | None = None) -> dict[str, float]:
+    """Mean and central interval over draws; the interval of ``again``, where it is given."""
+    spread = values if again is None else again
+    low, high = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"mean": float(values.mean()), "lo": float(low), "hi": float(high)}
 
 

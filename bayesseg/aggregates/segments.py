@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesseg._random import bootstrap_weights
 from bayesseg._types import Array, Draws, IntArray
 from bayesseg.aggregates.cells import SMALLEST, interval
 from bayesseg.aggregates.merging import merge_tree
@@ -38,12 +39,13 @@ def segment_aggregates(
     """
     theta = thinned(draws, DRAWS)
     matrix = apply(state, raw)
-    order = np.lexsort(matrix.T[::-1])
+    beside = {name: raw[name].astype(np.float64) for name in state.descriptors}
+    order = np.lexsort([*reversed(beside.values()), *matrix.T[::-1]])
     size = min(len(order), max(SMALLEST, _NUMBERS // theta["weights"].size))
     order = order[np.linspace(0, len(order) - 1, size).astype(np.int64)]
     rows = matrix[order]
     member = responsibilities(theta, rows)
-    beside = {name: np.asarray(raw[name], dtype=np.float64)[order] for name in state.descriptors}
+    beside = {name: values[order] for name, values in beside.items()}
     return {
         "customers": len(matrix),
         "rows": len(rows),
@@ -63,9 +65,11 @@ def _profile(
     """One line a feature, or a level of one: each segment beside everybody.
 
     ``away`` is the segment's mean less that of all, in standard deviations of all; ``share`` that of
-    the members with a yes, or of the level. Members count by membership, intervals are over draws.
+    the members with a yes, or of the level. Members count by membership; intervals are over draws and
+    over the sampling of customers (Bayesian bootstrap, weights by place among the sorted rows).
     """
     found = []
+    resampled = bootstrap_weights(np.arange(len(rows), dtype=np.uint64), member.shape[1])
     for feature, level, values, weight in _lines(state, rows, descriptors):
         known = np.isfinite(values) & (weight > 0)
         if known.sum() < SMALLEST:
@@ -73,9 +77,13 @@ def _profile(
         x, w = values[known], weight[known]
         centre = float(w @ x / w.sum())
         spread = float(np.sqrt(w @ (x - centre) ** 2 / w.sum()))
+        spread = spread if spread > 0 else 1.0
         own = member[known] * w[:, None, None]
-        mean = np.einsum("nsk,n->sk", own, x) / np.maximum(own.sum(0), 1e-300)
-        away = (mean - centre) / (spread if spread > 0 else 1.0)
+        mean = _mean(own, x)
+        away = (mean - centre) / spread
+        anew = resampled[known]
+        again = _mean(own * anew[..., None], x)
+        moved = (again - ((w * x) @ anew / (w @ anew))[:, None]) / spread
         shared = level is not None or feature.type == "binary"
         found.append(
             {
@@ -83,12 +91,20 @@ def _profile(
                 "type": feature.type,
                 "level": level,
                 "known": float(known.mean()),
-                "away": [interval(away[:, k]) for k in range(away.shape[1])],
-                "share": [interval(mean[:, k]) for k in range(away.shape[1])] if shared else None,
+                "away": [interval(*both) for both in zip(away.T, moved.T, strict=True)],
+                "share": [interval(*both) for both in zip(mean.T, again.T, strict=True)]
+                if shared
+                else None,
                 "share_of_all": centre if shared else None,
             }
         )
     return found
+
+
+def _mean(weight: Array, values: Array) -> Array:
+    """Means of (n,) by weights (n, S, K): (S, K)."""
+    total = np.einsum("nsk,n->sk", weight, values)
+    return np.asarray(total / np.maximum(weight.sum(0), 1e-300))
 
 
 def _lines(

@@ -79,13 +79,18 @@ def _numbers(
     from scipy import stats
 
     (S, K), kind = shape, part.options["covariance"]
-    found = {"mean": rng.normal(prior["mean"], prior["sd"], (S, K, width))}
+    found = {}
+    if "sd" in prior:
+        found["mean"] = rng.normal(prior["mean"], prior["sd"], (S, K, width))
     freedom = width + prior["extra_df"]
     if kind in ("full", "tied"):
         own = K if kind == "full" else 1
         law = stats.invwishart(freedom, prior["scale"] * np.eye(width))
         drawn = np.reshape(law.rvs(S * own, random_state=rng), (S, own, width, width))
         found["covariance"] = np.repeat(drawn, K // own, axis=1)
+        if "kappa" in prior:
+            roots = np.linalg.cholesky(drawn / prior["kappa"])
+            found["mean"] = prior["mean"] + (roots @ rng.normal(size=(S, K, width, 1)))[..., 0]
     else:
         own = width if kind == "diag" else 1
         law = stats.invgamma((freedom - width + 1) / 2, scale=prior["scale"] / 2)
@@ -97,27 +102,7 @@ def _numbers(
     return found
 
 
-def _binary(
-    part: PartSpec,
-    prior: Mapping[str, Any],
-    shape: tuple[int, int],
-    width: int,
-    rng: np.random.Generator,
-) -> dict[str, Array]:
-    return {"binary": rng.beta(prior["alpha"], prior["beta"], (*shape, width))}
-
-
-def _category(
-    part: PartSpec,
-    prior: Mapping[str, Any],
-    shape: tuple[int, int],
-    width: int,
-    rng: np.random.Generator,
-) -> dict[str, Array]:
-    return {"category": rng.dirichlet(np.full(_LEVELS, prior["concentration"]), (*shape, width))}
-
-
-def _count(
+def _counts(
     part: PartSpec,
     prior: Mapping[str, Any],
     shape: tuple[int, int],
@@ -134,22 +119,32 @@ def _count(
 
 _DRAWN: Mapping[str, Callable[..., dict[str, Array]]] = {
     "mean": _numbers,
-    "binary": _binary,
-    "category": _category,
-    "rate": _count,
+    "binary": lambda part, prior, shape, width, rng: {
+        "binary": rng.beta(prior["alpha"], prior["beta"], (*shape, width))
+    },
+    "category": lambda part, prior, shape, width, rng: {
+        "category": rng.dirichlet(np.full(_LEVELS, prior["concentration"]), (*shape, width))
+    },
+    "rate": _counts,
 }
 """How the parameters of a block are drawn from their prior, by the name of its first."""
+
+
+def _rows_of(family: Family, theta: Theta, at: int, size: int, rng: np.random.Generator) -> Array:
+    """Rows of one draw of the parameters."""
+    assert family.simulate is not None
+    rows, _ = family.simulate({name: values[at] for name, values in theta.items()}, size, rng)
+    return np.asarray(rows)
 
 
 def simulated(
     family: Family, spec: ModelSpec, design: Design, rng: np.random.Generator
 ) -> Simulated:
     """Parameters from the priors, rows from ``family.simulate``, a tenth of the number cells empty."""
-    assert family.simulate is not None
     part, plan = spec.parts["segments"], plan_of(family, spec)
     truth, other = truths(part, plan, 1, rng), truths(part, plan, 1, rng)
-    rows, _ = family.simulate({n: v[0] for n, v in truth.items()}, design.customers, rng)
-    held_out, _ = family.simulate({n: v[0] for n, v in other.items()}, 1, rng)
+    rows = _rows_of(family, truth, 0, design.customers, rng)
+    held_out = _rows_of(family, other, 0, 1, rng)
     if part.options.get("missing") == "model":
         holed = rows[:, : min(layout(spec.features)["numbers"], _HOLED)]
         holed[rng.random(holed.shape) < _HIDDEN] = np.nan
@@ -197,11 +192,9 @@ def quantities(family: Family, spec: ModelSpec, theta: Theta, made: Simulated) -
 
 def _fixed(family: Family, spec: ModelSpec) -> Array:
     """Points for all simulations of a model: one row each from parameters of their own."""
-    assert family.simulate is not None
-    rng = np.random.default_rng(0)
-    theta = truths(spec.parts["segments"], plan_of(family, spec), 2 * _PAIRS, rng)
-    each = [{n: v[i] for n, v in theta.items()} for i in range(2 * _PAIRS)]
-    return np.concatenate([family.simulate(one, 1, rng)[0] for one in each])
+    rng, count = np.random.default_rng(0), 2 * _PAIRS
+    theta = truths(spec.parts["segments"], plan_of(family, spec), count, rng)
+    return np.concatenate([_rows_of(family, theta, i, 1, rng) for i in range(count)])
 
 
 def _averaged(name: str) -> Callable[[Theta], Array]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from bayesseg.errors import UsageError
 from bayesseg.spans import day, days
 
 if TYPE_CHECKING:
@@ -36,16 +37,18 @@ def _named(path: Path) -> Path:
     return _file(path)
 
 
+def _maybe_file(path: Path | None) -> Path | None:
+    return None if path is None else _named(path)
+
+
 def _target(name: str | None) -> str | None:
     if name is not None and Path(name).name in ("", ".."):
         raise typer.BadParameter(f"{name} is a folder; give a name in it")
     return name
 
 
-Data = Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")]
-MaybeData = Annotated[
-    str | None, typer.Argument(help="CSV (also .gz) or Parquet; - is stdin.", metavar="DATA")
-]
+KINDS = "CSV or JSON lines (both also .gz), Parquet, .xlsx or DuckDB file; - is stdin."
+MaybeData = Annotated[str | None, typer.Argument(help=f"{KINDS} Or see --from.", metavar="DATA")]
 Run = Annotated[Path, typer.Argument(help="Run directory written by fit.", metavar="RUN")]
 Out = Annotated[
     Path,
@@ -90,11 +93,53 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 class SourceFlags:
     """How to read the purchase log; what is not given is inferred and shown."""
 
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="In place of DATA: a file, postgresql://HOST/DB, or env:NAME, a variable of the "
+            "environment that holds the address (with its password).",
+        ),
+    ] = None
+    table: Annotated[
+        str | None, typer.Option(metavar="SCHEMA.NAME", help="Table of a database to read.")
+    ] = None
+    query_file: Annotated[
+        Path | None, typer.Option(metavar="SQL", help="One SELECT to read, in place of --table.")
+    ] = None
+    sheet: Annotated[
+        str | None,
+        typer.Option(help="Sheet of a workbook; all reads every one, with a column 'sheet'."),
+    ] = None
     customer_id: Annotated[str | None, typer.Option(help="Column of the customer id.")] = None
     date: Annotated[str | None, typer.Option(help="Column of the purchase date.")] = None
     amount: Annotated[
         str | None,
         typer.Option(help='Column of the amount, or an expression such as "Quantity * UnitPrice".'),
+    ] = None
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|EXPR",
+            help="Column of what the line cost, or an expression: money is then margin, not revenue.",
+        ),
+    ] = None
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the company or household that several accounts are: it becomes the "
+            "customer.",
+        ),
+    ] = None
+    shares: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Shares of spend by category, shop, ..., as columns of each customer; may be repeated. "
+            "COLUMN|LEVEL|LEVEL names the levels.",
+        ),
     ] = None
     order_id: Annotated[
         str | None, typer.Option(help="Column of the order id: refunds are netted within an order.")
@@ -102,6 +147,36 @@ class SourceFlags:
     extract: Annotated[
         str | None,
         typer.Option(help="Column naming overlapping extracts: each order is kept from one only."),
+    ] = None
+    currency: Annotated[
+        str | None,
+        typer.Option(help="Column of the currency; none where all amounts are in one already."),
+    ] = None
+    rates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Rates that make one currency of several: date,currency,rate."
+        ),
+    ] = None
+    currency_symbol: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="Sign written with the amounts, such as €.")
+    ] = None
+    accounting_negatives: Annotated[
+        bool, typer.Option("--accounting-negatives", help="Read (10.00) and 10.00- as negative.")
+    ] = False
+    id_trim: Annotated[bool, typer.Option("--id-trim", help="Take blanks off the ends of ids.")] = (
+        False
+    )
+    id_normalize: Annotated[
+        str | None,
+        typer.Option(metavar="NFC", help="NFC: make one of accents written in two ways."),
+    ] = None
+    keep_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="A customer although the id looks like a placeholder; may be repeated.",
+        ),
     ] = None
     drop_missing_id: Annotated[
         bool, typer.Option("--drop-missing-id", help="Leave out any number of rows without an id.")
@@ -122,14 +197,51 @@ class SourceFlags:
     date_format: Annotated[str | None, typer.Option(help="strptime format, such as %d/%m/%Y.")] = (
         None
     )
+    epoch: Annotated[
+        str | None,
+        typer.Option(metavar="s|ms", help="Dates count seconds or milliseconds from 1970."),
+    ] = None
+    tz: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Zone of the business day, such as Europe/Paris."),
+    ] = None
+    min_date: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Days before it are unusable (default 1980-01-01)."),
+    ] = None
     as_of: Annotated[
         str | None,
         typer.Option(metavar="DAY", help="Last day observed (default: the last day in DATA)."),
     ] = None
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=_maybe_file,
+            help="Write unusable rows there, with reasons (CSV).",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if self.as_of is not None:
-            day(self.as_of)
+        for given in (self.as_of, self.min_date):
+            if given is not None:
+                day(given)
+
+    @property
+    def query(self) -> str | None:
+        """The text of ``--query-file``."""
+        if self.query_file is None:
+            return None
+        try:
+            return self.query_file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"--query-file {self.query_file} cannot be read", fix="give a file of UTF-8 text"
+            ) from error
+
+    def of_file(self) -> SourceFlags:
+        """The same for a second source, which is a file where the first may be a database."""
+        return replace(self, from_=None, table=None, query_file=None)
 
     def options(self) -> Options:
         """The same as ingest's ``Options``; a flag that was not given keeps its default there."""
@@ -137,7 +249,43 @@ class SourceFlags:
 
         names = {f.name for f in fields(Options)}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
+        given["query"] = self.query
+        given["min_date"] = None if self.min_date is None else day(self.min_date)
+        given["keep_id"] = tuple(self.keep_id or ())
+        given["shares"] = tuple(self.shares or ())
         return Options(**{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryFlags:
+    """A customer summary in place of the purchase log."""
+
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead of DATA: customers as bayesseg sql gives them, or as lifetimes has them.",
+        ),
+    ] = None
+    time_unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UNIT",
+            help="Of recency and T in FILE, as lifetimes has them: day, week, month.",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.time_unit is not None and self.summary is None:
+            raise UsageError("--time-unit is about --summary, which is not given")
+
+
+Facts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", help="Facts about customers, one row each, joined by id; may be repeated."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +295,7 @@ class FitFlags:
     model: Annotated[
         str, typer.Option(help="Name of a model (retail, bgnbd, segments) or a TOML file.")
     ] = "retail"
-    attributes: Annotated[
-        Path | None,
-        typer.Option(help="Facts about customers, one row each, joined by id."),
-    ] = None
+    attributes: Facts = None
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED
     engine: Annotated[
         str | None,
@@ -300,15 +445,26 @@ def argv(*records: Any) -> list[str]:
         hints = get_type_hints(type(record), include_extras=True)
         for f in fields(record):
             value = getattr(record, f.name)
-            if not f.init or value is None or value == f.default:
+            if not f.init or value in (None, [], f.default):
                 continue
             option = get_args(hints[f.name])[1]
             name = option.default if isinstance(option.default, str) else None
             name = name or f"--{f.name.replace('_', '-')}"
-            words += [name] if value is True else [name, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                words += [name] if one is True else [name, masked(str(one))]
     return words
+
+
+def is_address(text: str) -> bool:
+    """Whether ``text`` is the address of a PostgreSQL server."""
+    return text.startswith(("postgresql://", "postgres://"))
+
+
+def masked(text: str) -> str:
+    """``text``, or of the address of a server what it is and nothing of what it holds."""
+    return f"{text.partition('//')[0]}//…" if is_address(text) else text
 
 
 def command_line(*words: Any) -> str:
     """``bayesseg ...`` quoted for a shell."""
-    return shlex.join(["bayesseg", *(str(word) for word in words)])
+    return shlex.join(["bayesseg", *(masked(str(word)) for word in words)])

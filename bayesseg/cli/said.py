@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayesseg.cli.shell import Shell
@@ -17,25 +17,77 @@ def say_provenance(provenance: Mapping[str, Any], shell: Shell) -> None:
         table(
             ("reading", "value", "because", "change by"),
             [
-                (
-                    name.replace("_", " "),
-                    _mark(entry["value"]),
-                    entry.get("evidence") or entry["origin"],
-                    entry["flag"],
-                )
-                for name, entry in settled
+                ("source", *_source(provenance["source"])),
+                *(
+                    (
+                        name.replace("_", " "),
+                        _mark(entry["value"]),
+                        entry.get("evidence") or entry["origin"],
+                        entry["flag"],
+                    )
+                    for name, entry in settled
+                ),
             ],
         )
     )
     shell.say(accounting(provenance))
-    for one in provenance.get("findings", ()):
+    say_findings(provenance.get("findings", ()), shell)
+    if "schema" in provenance:
+        say_schema(provenance["schema"], shell)
+    if provenance.get("policies", {}).get("money") == "margin":
+        shell.say("money is margin: each amount less its cost")
+    for column, levels in provenance.get("shares", {}).items():
+        shell.say(f"shares of spend by {column}: {', '.join([*levels, '(other)'])}")
+    if "as_of" in provenance:
+        shell.say(f"as of {provenance['as_of']} ({provenance['as_of_origin']}); change by --as-of")
+
+
+def say_schema(schema: Mapping[str, Any], shell: Shell) -> None:
+    """Say what each column of a table of clients is taken for, and which say the same."""
+    rows = [
+        (name, one["kind"], f"{one['distinct']:,}", f"{one['missing']:,}")
+        for name, one in schema["columns"].items()
+    ]
+    if rows:
+        shell.say(table(("column", "taken for", "distinct", "missing"), rows))
+    for pair in schema["collinear"]:
+        first, second = pair["columns"]
+        shell.say(
+            f"note: {first} and {second} say the same (correlation {pair['correlation']:.2f})"
+        )
+
+
+def say_findings(findings: Iterable[Mapping[str, Any]], shell: Shell) -> None:
+    """Say each finding with its fix; warnings as such."""
+    for one in findings:
         said = f"{one['message']}; {one['fix']}" if one["fix"] else one["message"]
         if one["level"] == "note":
             shell.say(f"note: {said}")
         else:
             shell.warn(said)
-    if "as_of" in provenance:
-        shell.say(f"as of {provenance['as_of']} ({provenance['as_of_origin']}); change by --as-of")
+
+
+_KINDS = {
+    "csv": "delimited text",
+    "jsonlines": "JSON lines",
+    "parquet": "Parquet",
+    "excel": "workbook",
+    "duckdb": "DuckDB file",
+    "postgres": "PostgreSQL",
+    "frame": "frame",
+}
+
+
+def _source(info: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Kind and name of a source, why it is taken for that, the flag that changes it."""
+    kind = _KINDS[info["kind"]]
+    if "sheet" in info:
+        return f"{kind}, sheet {info['sheet']!r}", "content and name", "--sheet"
+    if info.get("table"):
+        return f"{kind}, table {info['table']}", "given", "--table"
+    if "query_sha256" in info:
+        return f"{kind}, query {info['query_sha256'][:12]}", "given", "--query-file"
+    return kind, "content", "DATA"
 
 
 def accounting(provenance: Mapping[str, Any]) -> str:

@@ -39,8 +39,9 @@ def encoded(
     fields: Mapping[str, Mapping[str, str]] | None = None,
     *,
     raw: bool = False,
+    header: bool = True,
 ) -> bytes:
-    """The bytes of ``table``; ``raw`` leaves out the guard of CSV cells.
+    """The bytes of ``table``; ``raw`` leaves out the guard of CSV cells, ``header`` False the names.
 
     ``fields`` is what a Parquet file says of each column, such as its unit.
     """
@@ -52,7 +53,7 @@ def encoded(
     buffer = io.BytesIO()
     for start in range(0, max(len(table), 1), _ROWS):  # the text of one slice at a time in memory
         some = _plain(table.iloc[start : start + _ROWS], raw=raw)
-        some.to_csv(buffer, index=False, header=start == 0, lineterminator="\n")
+        some.to_csv(buffer, index=False, header=header and start == 0, lineterminator="\n")
     return buffer.getvalue()
 
 

@@ -42,16 +42,33 @@ _FORECAST = {
 }
 
 
-def verdict_lines(verdicts: Mapping[str, Any]) -> list[str]:
-    """Each part's two verdicts in words, then its reasons."""
+def verdict_lines(
+    manifest: Mapping[str, Any], stability: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Each part's two verdicts in words, then its reasons; ``stability`` is what was found of it."""
+    from bayesseg.report.segmentation.assessed import summary
+    from bayesseg.report.words import load_words
+
     lines = []
-    for part, verdict in verdicts.items():
+    for part, verdict in manifest["verdicts"].items():
         said = _COMPUTATION[verdict["computation"]]
         if part != "segments":
             said += f"; {_FORECAST[verdict['forecast']]}"
+        elif verdict["computation"] != "failed":
+            found = summary(load_words("en"), stability, manifest["customers"]["all"])
+            said += f"; {found[0].lower()}{found[1:-1]}"
         lines.append(f"{part:9} {said}")
         lines += [f"{'':9}   {reason.removeprefix(f'{part}: ')}" for reason in verdict["reasons"]]
     return lines
+
+
+def quality_table(provenance: Mapping[str, Any]) -> str:
+    """How complete, consistent and even a purchase log is, one measure a line."""
+    from bayesseg.report.measures import measures
+    from bayesseg.report.words import load_words
+
+    rows = measures(load_words("en"), provenance)
+    return table(("quality", "share", "rows", "of what"), rows)
 
 
 def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
@@ -128,17 +145,26 @@ def segment_table(segments: Iterable[Mapping[str, Any]]) -> str:
 
 
 def profile_table(segments: Sequence[Mapping[str, Any]]) -> str:
-    """The features of each segment, mean with its 90 % interval; of text the shares of its levels."""
-    from bayesseg.report.words import load_words, spread
+    """What each segment is like: means and medians with 90 % intervals; of text shares of its levels.
+
+    Of a yes or no its share; under what is not known of everybody, of how many it is.
+    """
+    from bayesseg.report.words import ALL, load_words, spread
 
     words = load_words("en")
     ids = tuple(one["id"] for one in segments)
     if not segments:
         return table(("feature", *ids), [])
-    shown = [
-        (name, [one["profile"][name] for one in segments], "number")
-        for name in segments[0]["profile"]
-    ]
+    shown: list[tuple[str, list[Any], str]] = []
+    for name in segments[0]["profile"]:
+        numeric = name in segments[0]["medians"]
+        kind = "number" if numeric else "percent"
+        shown.append((name, [one["profile"][name] for one in segments], kind))
+        if numeric:
+            shown.append(("  median", [one["medians"][name] for one in segments], kind))
+        known = [one["known"][name] for one in segments]
+        if any(share is not None and share < ALL for share in known):
+            shown.append(("  known of", [{"mean": share} for share in known], "percent"))
     for column, levels in segments[0]["levels"].items():
         shares = {level: [one["levels"][column][level] for one in segments] for level in levels}
         most: dict[str, float] = {
@@ -164,8 +190,7 @@ def totals_lines(document: Mapping[str, Any]) -> list[str]:
     words, settings = load_words("en"), document["settings"]
     spans = {
         "expected_purchases": f"purchases in {settings['horizon_days']} days",
-        "clv": f"{'revenue' if settings['margin'] == 1 else 'margin'} in "
-        f"{settings['value_horizon_days']} days, discounted",
+        "clv": f"{document['money']} in {settings['value_horizon_days']} days, discounted",
     }
     lines = []
     for name, what in spans.items():
@@ -195,7 +220,12 @@ def effect_table(effects: Mapping[str, Mapping[str, Any]]) -> str:
     return table(
         ("what parts the segments", "measure", "0 to 1", "in the model"),
         [
-            (name, one["measure"], words.interval(one), "yes" if one["role"] == "base" else "no")
+            (
+                name,
+                one["measure"],
+                words.interval(one, "index"),
+                "yes" if one["role"] == "base" else "no",
+            )
             for name, one in sorted(effects.items(), key=lambda item: -(item[1]["mean"] or 0.0))
         ],
     )

@@ -55,11 +55,11 @@ class Block:
         columns: its columns of the matrix.
         prior: its prior numbers, by name.
         prepare: ``(patterns, *params) -> prepared``: what kernels read, once a pass.
-        loglik: ``(cells, pattern, *prepared, out)`` adds the log density of each row to ``out``
+        loglik: ``(cells, pattern, prepared, out)`` adds the log density of each row to ``out``
             (n, cells).
-        expected: ``(cells, pattern, *prepared, weights (n, cells)) -> (cells, J)``: sufficient
+        expected: ``(cells, pattern, prepared, weights (n, cells)) -> (cells, J)``: sufficient
             statistics with latents at their expectation, for EM.
-        drawn: ``(cells, pattern, *prepared, labels (n, S), noise) -> (cells, J)``: the same with
+        drawn: ``(cells, pattern, prepared, labels (n, S), noise) -> (cells, J)``: the same with
             labels given and latents drawn.
         draw: ``(statistics (S, K, J), params, prior, rng) -> params``, the conjugate draws.
         mode: ``(statistics, params, prior) -> params``, the conditional maxima.
@@ -67,7 +67,7 @@ class Block:
         start: ``(starts, components, prior) -> params`` to begin EM from.
         trial: ``(params, prior, rng) -> (params, log ratio (S,))``: a Metropolis proposal judged with
             latents integrated out and labels given; the ratio is that of priors and proposals.
-        tail: ``(cells, pattern, *prepared, weights (n, all cells), at, out (n,))`` adds to ``out`` how
+        tail: ``(cells, pattern, prepared, weights (n, all cells), at, out (n,))`` adds to ``out`` how
             much of each cell's density lies farther out than the row, times its weight; the block's
             cells start at ``at``. Only of measurements, which have a far.
         patterned: the kernels look rows' missing cells up by pattern.
@@ -102,7 +102,7 @@ def cells_last(values: Array) -> Array:
 # --- the mixture over all blocks -----------------------------------------------------------------
 
 
-_LOWEST = -700.0
+LOWEST = -700.0
 """Below, an exponential is nothing beside one."""
 
 
@@ -124,7 +124,7 @@ def shares(log_joint: Array, first: int, out: Array) -> Array:
             density[i, s] = top
             for k in range(K):
                 gap = log_joint[i, s, k] - top
-                share[s * K + k] = _LOWEST if gap < _LOWEST else gap
+                share[s * K + k] = LOWEST if gap < LOWEST else gap
         for c in range(S * K):
             share[c] = exp(share[c])
         for s in range(S):
@@ -180,7 +180,7 @@ def joint_of(
     with np.errstate(divide="ignore"):  # a component that a draw has not
         flat[:] = np.log(weights).reshape(-1)
     for block, own, part in zip(blocks, ready, parts, strict=True):
-        block.loglik(part.cells, part.pattern, *own, flat)
+        block.loglik(part.cells, part.pattern, own, flat)
     return flat.reshape(len(flat), *weights.shape)
 
 
@@ -199,6 +199,6 @@ def statistics(
     n, S, K = weights.shape
     flat = weights.reshape(n, S * K)
     return [
-        block.expected(part.cells, part.pattern, *own, flat).reshape(S, K, -1)
+        block.expected(part.cells, part.pattern, own, flat).reshape(S, K, -1)
         for block, own, part in zip(blocks, ready, parts, strict=True)
     ]

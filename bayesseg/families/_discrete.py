@@ -21,7 +21,8 @@ _NEWTON = 20
 
 
 @compiled
-def _level_loglik(cells: Array, pattern: IntArray, logs: Array, out: Array) -> None:
+def _level_loglik(cells: Array, pattern: IntArray, ready: Prepared, out: Array) -> None:
+    (logs,) = ready
     n, width = cells.shape
     for i in range(n):
         for d in range(width):
@@ -33,8 +34,9 @@ def _level_loglik(cells: Array, pattern: IntArray, logs: Array, out: Array) -> N
 
 
 @compiled
-def _level_expected(cells: Array, pattern: IntArray, logs: Array, weights: Array) -> Array:
+def _level_expected(cells: Array, pattern: IntArray, ready: Prepared, weights: Array) -> Array:
     """Weight of each level of each column: (cells, columns * levels)."""
+    (logs,) = ready
     width, levels, C = logs.shape
     stats = np.zeros((width, levels, C))
     for i in range(len(cells)):
@@ -51,10 +53,11 @@ def _level_expected(cells: Array, pattern: IntArray, logs: Array, weights: Array
 def _level_drawn(
     cells: Array,
     pattern: IntArray,
-    logs: Array,
+    ready: Prepared,
     labels: IntArray,
     noise: npt.NDArray[np.uint64],
 ) -> Array:
+    (logs,) = ready
     width, levels, C = logs.shape
     S = labels.shape[1]
     K = C // S
@@ -199,19 +202,17 @@ def category(columns: slice, prior: Numbers) -> Block:
 
 def _count_prepare(patterns: npt.NDArray[np.bool_], rate: Array, size: Array) -> Prepared:
     r = cells_last(size)
-    return cells_last(rate), r, gammaln(r), digamma(r)
+    return cells_last(rate), r, gammaln(r)
 
 
 @compiled
 def _count_loglik(
     cells: Array,
     pattern: IntArray,
-    rate: Array,
-    size: Array,
-    log_gamma: Array,
-    digammas: Array,
+    ready: Prepared,
     out: Array,
 ) -> None:
+    rate, size, log_gamma = ready
     width, C = rate.shape
     for i in range(len(cells)):
         for d in range(width):
@@ -246,12 +247,10 @@ def _digamma(x: float) -> float:
 def _count_expected(
     cells: Array,
     pattern: IntArray,
-    rate: Array,
-    size: Array,
-    log_gamma: Array,
-    digammas: Array,
+    ready: Prepared,
     weights: Array,
 ) -> Array:
+    rate, size, _ = ready
     width, C = rate.shape
     stats = np.zeros((C, width, 5))
     for i in range(len(cells)):
@@ -278,13 +277,11 @@ def _count_expected(
 def _count_drawn(
     cells: Array,
     pattern: IntArray,
-    rate: Array,
-    size: Array,
-    log_gamma: Array,
-    digammas: Array,
+    ready: Prepared,
     labels: IntArray,
     noise: npt.NDArray[np.uint64],
 ) -> Array:
+    rate, size, _ = ready
     width, C = rate.shape
     S = labels.shape[1]
     K = C // S

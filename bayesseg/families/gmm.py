@@ -31,13 +31,6 @@ from bayesseg.families._blocks import (
 from bayesseg.families._number import Number, number
 from bayesseg.spec import PartSpec
 
-COVARIANCES = {
-    "full": _normal.full,
-    "tied": _normal.tied,
-    "diag": _normal.diagonal,
-    "spherical": _normal.spherical,
-}
-"""Covariance of the number features within a segment."""
 _CELLS, _ROWS = 64, 128
 """Of a tile: cells whose parameters, and rows whose densities, stay in the processor's first caches."""
 
@@ -46,13 +39,15 @@ _CELLS, _ROWS = 64, 128
 class Plan:
     """What the Gibbs sampler and EM work through: blocks and the weights' Dirichlet number.
 
-    With ``number`` the components are drawn too, and ``components`` is the most there may be.
+    With ``number`` the components are drawn too, and ``components`` is the most there may be; where they
+    are ``held``, it is how many hold rows, of whatever number there are.
     """
 
     blocks: tuple[Block, ...]
     components: int
     concentration: float
     number: Number | None = None
+    held: bool = False
 
 
 def _numbers(part: PartSpec, *names: str) -> dict[str, Any]:
@@ -94,15 +89,21 @@ def plan(
     if not isinstance(components, int) or isinstance(components, bool) or components < 1:
         raise UsageError(f"segments.components is {components!r}", fix="give a whole number >= 1")
     covariance = options.get("covariance", "diag")
-    if covariance not in COVARIANCES:
+    if covariance not in _normal.KINDS:
         raise UsageError(
-            f"segments.covariance is {covariance!r}", fix=f"choices: {', '.join(COVARIANCES)}"
+            f"segments.covariance is {covariance!r}", fix=f"choices: {', '.join(_normal.KINDS)}"
         )
     blocks: list[Block] = []
     ends = np.cumsum([0, numbers, binaries, len(levels), 2 * counts]).tolist()
     places = [slice(*span) for span in pairwise(ends)]
     if numbers:
         prior = _numbers(part, "mean", "covariance")
+        if "kappa" in prior and covariance != "full":
+            raise UsageError(
+                "segments.priors.mean: NormalGivenCovariance spreads the mean of each segment like its "
+                f"own covariance, which covariance = {covariance!r} has not",
+                fix='set covariance = "full", or mean = { dist = "Normal", mean = 0.0, sd = 1.0 }',
+            )
         if prior["scale"] == "auto" and open_ended:
             raise UsageError(
                 'segments.priors.covariance: scale = "auto" follows the number of components, which '
@@ -113,7 +114,7 @@ def plan(
             prior["scale"] = components ** (-2.0 / numbers)
         if options.get("tails", "normal") == "t":
             prior["df"] = options["df"]
-        blocks.append(COVARIANCES[covariance](places[0], prior))
+        blocks.append(_normal.block(covariance, places[0], prior))
     if binaries:
         blocks.append(_discrete.binary(places[1], _numbers(part, "binary")))
     if levels:
@@ -136,9 +137,9 @@ def _blocks_of(theta: Theta) -> tuple[Block, ...]:
         return slice(at - count, at)
 
     if "mean" in theta:
-        kind = _normal.full if "covariance" in theta else _normal.diagonal
+        kind = "full" if "covariance" in theta else "diag"
         tails = {"df": 5.0} if "df" in theta else {}
-        found.append(kind(columns(theta["mean"].shape[-1]), tails))
+        found.append(_normal.block(kind, columns(theta["mean"].shape[-1]), tails))
     if "binary" in theta:
         found.append(_discrete.binary(columns(theta["binary"].shape[-1]), {}))
     if "category" in theta:
@@ -209,7 +210,7 @@ def memberships(theta: Theta, matrix: Array) -> Memberships:
         weights = out[rows].reshape(-1, S * K)
         for b, tail in far:
             part, at = tile.parts[b], tile.draws.start * K
-            tail(part.cells, part.pattern, *tile.ready[b], weights, at, beyond[rows])
+            tail(part.cells, part.pattern, tile.ready[b], weights, at, beyond[rows])
     seen = np.zeros(count, dtype=np.bool_)
     for b, _ in far:
         seen |= np.isfinite(matrix[:, blocks[b].columns]).any(axis=1)

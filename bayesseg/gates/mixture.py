@@ -10,6 +10,7 @@ import numpy as np
 from bayesseg._types import Check
 from bayesseg.gates.judge import Subject, judge, number, value
 
+_LONGER = "sample longer (inference.draws), or give a number of components"
 _FEWER = "fit a copy of the model file with fewer components"
 
 
@@ -64,4 +65,33 @@ def mixture(s: Subject) -> Iterator[Check]:
         at_least=True,
         says=f"the smallest segment holds {smallest:.2f} customers",
         advice=_FEWER,
+    )
+    chosen = info.get("chosen", {})
+    if "distribution" not in chosen:
+        return
+    drawn, limits = number(chosen["components"]), chosen["limits"]
+    rhat, error = number(chosen["rhat"]), number(chosen["share_error"])
+    yield judge(
+        s,
+        "number_agreement",
+        rhat,
+        limits["rhat"],
+        says=f"chains drew different numbers of segments (R-hat {rhat:.2f})",
+        advice=_LONGER,
+    )
+    yield judge(
+        s,
+        "number_share",
+        error,
+        limits["share_error"],
+        says=f"how often {drawn:g} segments are drawn is known to {error:.0%} only",
+        advice=_LONGER,
+    )
+    yield judge(
+        s,
+        "number_inside",
+        drawn,
+        chosen["most"] - 1.0,
+        says=f"the likeliest number of segments is {drawn:g}, the most the model allows",
+        advice="give a larger most, or tails that fit: these data ask for ever more segments",
     )

@@ -27,6 +27,22 @@ INVARIANTS = ("log_likelihood", "sorted_weights", "entropy", "coassignment", "lo
 _MORE_DRAWS = "sample longer (inference.draws) or simplify the model"
 
 
+def _advice(s: Subject) -> str:
+    """What helps a chain that mixes badly; where draws were extended already, not more of them."""
+    kept = s.draws.info.get("draws", 0)
+    if s.part != "segments" or kept <= s.inference.draws:
+        return _MORE_DRAWS
+    rival = [
+        f"another division lies {one['nats_below_best']:.1f} nats below this one and agrees with it at "
+        f"{one['agreement_with_best']:.2f} (Rand index); "
+        for one in s.draws.info.get("modes", {}).get("segmentations", ())[1:2]
+    ]
+    return (
+        f"{kept:,} draws a chain were not enough and more will not do: {''.join(rival)}let bayesseg "
+        "compare show which number of segments holds, and fit that one"
+    )
+
+
 def complete(s: Subject) -> Iterator[Check]:
     """All draws asked for are there, finite, and every parameter moved in every chain."""
     return _complete(s, (s.inference.chains, int(s.draws.info.get("kept", s.inference.draws))))
@@ -145,7 +161,7 @@ def convergence(s: Subject) -> Iterator[Check]:
                 wanted,
                 at_least=at_least,
                 says=f"{name} of {where} is {most:.4g}, limit {wanted:g}",
-                advice=_MORE_DRAWS,
+                advice=_advice(s),
             )
 
 

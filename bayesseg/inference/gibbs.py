@@ -168,20 +168,23 @@ def _sampled(run: Run, modes: Modes, inference: InferenceSpec, tick: Callable[[i
     allocation = em.allocations(run.plan, em.take(modes.theta, [0]), some)[0]
     places, _ = simulate(em.take(modes.theta, 0), 2 * PAIRS, noise_of(run.seed, PLACES, 0))
     theta = _starts(run, modes, noise_of(run.seed, STARTS, 0))
+    names = tuple(theta)
+    if run.plan.number:
+        theta["alpha"] = np.ones(chains)
     theta, _ = sample(run, theta, 0, inference.tune, tick)
     kept: dict[str, Array] = {}
     orders = np.empty((chains, 0, K), dtype=np.int64)
     count, draws = inference.draws, 0
     while count:
         theta, new = sample(run, theta, inference.tune + draws, count, tick)
-        fresh = {name: new[name] for name in theta}
-        new |= invariants(fresh, places)
+        fresh = {name: new[name] for name in names}
+        new = {n: v for n, v in new.items() if n != "alpha"} | invariants(fresh, places)
         order = ecr(memberships(fresh, some), allocation)
         orders = np.concatenate([orders, order.reshape(chains, count, K)], axis=1)
         kept = {k: np.concatenate([kept[k], new[k]], axis=1) for k in new} if kept else new
         draws += count
-        values = {name: kept[name] for name in theta}
-        stats = {name: array for name, array in kept.items() if name not in theta}
+        values = {name: kept[name] for name in names}
+        stats = {name: array for name, array in kept.items() if name not in names}
         mixed = mixing.worst(watched(permuted(values, orders.reshape(-1, K)) | stats))
         count = more(mixed, draws, inference.draws)
     order, height = orders.reshape(-1, K), stats["log_likelihood"]
@@ -256,7 +259,6 @@ def gibbs(
     binaries = matrix.shape[1] - numbers - len(levels) - 2 * counts
     plan: Plan = family.gibbs(part, numbers, binaries, levels, counts)
     parts = _split(plan, rows)
-    searched = 0.0
     threads = threads or numba.config.NUMBA_NUM_THREADS
     total = inference.tune + inference.draws
     if on_progress:
@@ -272,16 +274,16 @@ def gibbs(
         mapper = pool.map if threads > 1 and len(rows) > CHUNK else map
         salt = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
         run = Run(plan, rows, parts, seed, salt, inference.chains, mapper)
-        if plan.number is None:
-            modes = em.find_modes(plan, rows, noise_of(seed, MODES, 0), mapper)
-            searched = time.perf_counter() - began
-            kept = _sampled(run, modes, inference, tick)
-        else:
-            kept, modes, chosen = explored(run, inference, tick)
-            plan = replace(plan, components=chosen["components"], number=None)
+        if plan.number:
+            counted, chosen = explored(run, inference, tick)
+            plan = replace(plan, components=chosen["components"], held=True)
             run = replace(run, plan=plan)
+        started = time.perf_counter()
+        modes = em.find_modes(plan, rows, noise_of(seed, MODES, 0), mapper)
+        searched = time.perf_counter() - started
+        kept = _sampled(run, modes, inference, tick)
         said, visited = _polish(run, kept, modes)
-        if not chosen and said["distinct_between_chains"] > 1 and said["gap_nats"] > NATS:
+        if said["distinct_between_chains"] > 1 and said["gap_nats"] > NATS:
             # a mode so much lower is a trap, not a rival: all chains from the best one
             restarted = True
             only = np.flatnonzero(visited.log_posterior >= visited.log_posterior[0] - NATS)
@@ -306,8 +308,9 @@ def gibbs(
         "seconds": round(time.perf_counter() - began, 2),
         "seconds_modes": round(searched, 2),
     }
-    if chosen:
-        info |= {"chosen": chosen, "kept": info["draws"]}
     if on_progress:
         on_progress(Progress("segments", total, total))
-    return Draws(values, kept.stats, info)
+    stats = dict(kept.stats)
+    if chosen:
+        info["chosen"], stats["filled"] = chosen, counted
+    return Draws(values, stats, info)

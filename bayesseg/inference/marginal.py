@@ -19,7 +19,7 @@ import pytensor.tensor as pt
 
 from bayesseg._types import Array, Draws
 from bayesseg.errors import UsageError
-from bayesseg.families.gmm import COVARIANCES, Plan, plan
+from bayesseg.families.gmm import Plan, plan
 from bayesseg.inference.nuts import compile_model
 from bayesseg.spec import InferenceSpec, PartSpec
 
@@ -74,13 +74,19 @@ def model(part: PartSpec, matrix: Array) -> pm.Model:
     count = 1 if kind == "tied" else K
     with pm.Model() as built:
         weights = pm.Dirichlet("weights", np.full(K, own.concentration))
-        mean = pm.Normal("mean", prior["mean"], prior["sd"], shape=(K, width))
+        if "kappa" in prior:
+            mean = pm.Flat("mean", shape=(K, width))
+        else:
+            mean = pm.Normal("mean", prior["mean"], prior["sd"], shape=(K, width))
+        rows = np.vstack([matrix, np.full(width, prior["mean"])])  # the last is the prior's own
         if kind in ("full", "tied"):
-            square, log_det = _correlated(matrix, mean, count, prior)
+            square, log_det = _correlated(rows, mean, count, prior)
         else:
             shape = (K, width if kind == "diag" else 1)
-            square, log_det = _independent(matrix, mean, shape, prior)
-        log_det = pt.broadcast_to(log_det, (K,))
+            square, log_det = _independent(rows, mean, shape, prior)
+        log_det, square, centre = pt.broadcast_to(log_det, (K,)), square[:-1], square[-1]
+        if "kappa" in prior:  # Normal(mean, covariance / kappa)
+            pm.Potential("given_covariance", (log_det - 0.5 * prior["kappa"] * centre).sum())
         if "df" in prior:
             df = float(prior["df"])
             constant = math.lgamma(0.5 * (df + width)) - math.lgamma(0.5 * df)
@@ -150,7 +156,7 @@ def marginal(
         UsageError: the model is not of the kind this reference covers.
     """
     prior = _prior(plan(part, matrix.shape[1], 0))
-    if part.options["covariance"] not in COVARIANCES or np.isnan(matrix).any():
+    if np.isnan(matrix).any():
         raise UsageError("the marginal mixture takes complete number features only")
     began = time.perf_counter()
     built = model(part, matrix)

@@ -23,7 +23,7 @@ type Mapper = Callable[..., Iterator[Any]]
 """``map``, or that of a pool of threads: results come in the order of the chunks either way."""
 
 SHORT_STARTS, SHORT_STEPS, SHORT_ROWS = 120, 10, 1000
-LONG_STARTS, LONG_STEPS, LONG_ROWS = 40, 200, 5000
+KEPT, LONG_STEPS, LONG_ROWS = 1 / 3, 200, 5000
 POLISHED, POLISH_STEPS = 5, 2000
 SAME_MODE = 0.95  # adjusted Rand index of the two allocations
 NATS = 10.0
@@ -242,19 +242,24 @@ def _promising(plan: Plan, found: Modes, some: Array, rows: int) -> Modes:
     return Modes(take(found.theta, kept), found.log_posterior[kept], found.allocation[kept])
 
 
-def find_modes(plan: Plan, rows: Array, rng: np.random.Generator, mapper: Mapper = map) -> Modes:
+def find_modes(
+    plan: Plan,
+    rows: Array,
+    rng: np.random.Generator,
+    mapper: Mapper = map,
+    starts: int = SHORT_STARTS,
+) -> Modes:
     """Many short EM runs on few rows, the best of them long on more, the best of those on all rows.
 
     Only different solutions go on to the next round, or else one of two equal modes might fill it.
     """
     some = rows[np.sort(rng.permutation(len(rows))[:LONG_ROWS])]
     few = some[:: max(1, len(some) // SHORT_ROWS)]
-    at = seeded(plan, few, SHORT_STARTS, rng)
+    at = seeded(plan, few, starts, rng)
     theta, value = climb(plan, at, few, SHORT_STEPS, mapper=mapper)
     found = distinct(plan, theta, value, few)
-    theta, value = climb(
-        plan, take(found.theta, slice(LONG_STARTS)), some, LONG_STEPS, mapper=mapper
-    )
+    kept = slice(max(1, round(KEPT * starts)))
+    theta, value = climb(plan, take(found.theta, kept), some, LONG_STEPS, mapper=mapper)
     found = _promising(plan, distinct(plan, theta, value, some), some, len(rows))
     theta, value = climb(plan, found.theta, rows, POLISH_STEPS, mapper=mapper)
     return distinct(plan, theta, value, rows)

@@ -8,7 +8,7 @@ sorted by content: the draws depend on neither the number of threads nor the ord
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bayesseg._compiled import compiled
 from bayesseg._random import stream, uniform
 from bayesseg._types import Array, IntArray
-from bayesseg.families._blocks import PURPOSES, Block, Part, Prepared, joint_of, prepared
+from bayesseg.families._blocks import LOWEST, PURPOSES, Block, Part, Prepared, joint_of, prepared
 from bayesseg.families._number import drawn
 from bayesseg.families._special import exp
 from bayesseg.families.gmm import Plan
@@ -26,8 +26,9 @@ from bayesseg.inference.modes import Mapper, Theta
 CHUNK = 2048
 SWEEP, MODES, STARTS, PLACES, TRIALS = range(5)
 """Streams of noise."""
-_LOWEST = -700.0
 _FULL = 1e200
+_TRIES, _AGAIN = 64, 2**40
+"""Where all components must hold rows, labels are drawn again until they do, with noise of their own."""
 
 
 @compiled
@@ -51,9 +52,7 @@ def allocate(joint: Array, noise: npt.NDArray[np.uint64]) -> tuple[IntArray, Arr
             tops[c] += top
             for k in range(K):
                 gap = joint[i, c, k] - top
-                gaps[c * K + k] = (
-                    gap if gap > _LOWEST else _LOWEST
-                )  # some components have no chance
+                gaps[c * K + k] = gap if gap > LOWEST else LOWEST  # some have no chance
         for j in range(C * K):
             shares[j] = exp(gaps[j])
         for c in range(C):
@@ -116,10 +115,44 @@ def _trial_gain(
 ) -> Array:
     """Log-likelihood ratio of a proposal given the labels, latents integrated out: (C,)."""
     gain = np.zeros((len(labels), cells))
-    block.loglik(part.cells, part.pattern, *then, gain)
+    block.loglik(part.cells, part.pattern, then, gain)
     here = np.zeros_like(gain)
-    block.loglik(part.cells, part.pattern, *now, here)
+    block.loglik(part.cells, part.pattern, now, here)
     return _picked(gain - here, labels)
+
+
+def _pass(
+    run: Run, ready: tuple[Prepared, ...], tried: Mapping[int, Prepared], weights: Array, turn: int
+) -> list[Array]:
+    """One pass over the rows: likelihood, entropy, sizes, then statistics, each (C, ...)."""
+    blocks = run.plan.blocks
+
+    def one(first: int) -> tuple[Array, ...]:
+        parts = tuple(part[first : first + CHUNK] for part in run.parts)
+
+        def noise(purpose: int) -> npt.NDArray[np.uint64]:
+            row = (run.salt + first) % 2**64
+            return np.array([row, turn, purpose], dtype=np.uint64)
+
+        joint = joint_of(blocks, weights, ready, parts)
+        labels, *sums = allocate(joint, noise(0))
+
+        def drawn(b: int, own: Prepared, purpose: int) -> Array:
+            part = parts[b]
+            found = blocks[b].drawn(part.cells, part.pattern, own, labels, noise(purpose))
+            return found.reshape(*weights.shape, -1)
+
+        stats = [drawn(b, ready[b], 2 * b + 1) for b in range(len(blocks))]
+        for b, own in tried.items():
+            stats.append(_trial_gain(blocks[b], parts[b], ready[b], own, labels, weights.size))
+            stats.append(drawn(b, own, 2 * b + 2))
+        return *sums, *stats
+
+    totals: list[Array] = []
+    # in chunk order, whatever thread was first
+    for found in run.map(one, range(0, len(run.rows), CHUNK)):
+        totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else list(found)
+    return totals
 
 
 def step(run: Run, theta: Theta, iteration: int) -> tuple[Theta, Array, Array]:
@@ -134,31 +167,15 @@ def step(run: Run, theta: Theta, iteration: int) -> tuple[Theta, Array, Array]:
     }
     tried = {b: blocks[b].prepare(run.parts[b].patterns, *trials[b][0]) for b in trials}
 
-    def one(first: int) -> tuple[Array, ...]:
-        parts = tuple(part[first : first + CHUNK] for part in run.parts)
+    def passed(attempt: int) -> list[Array]:
+        return _pass(run, ready, tried, weights, iteration + attempt * _AGAIN)
 
-        def noise(purpose: int) -> npt.NDArray[np.uint64]:
-            row = (run.salt + first) % 2**64
-            return np.array([row, iteration, purpose], dtype=np.uint64)
-
-        joint = joint_of(blocks, weights, ready, parts)
-        labels, *sums = allocate(joint, noise(0))
-
-        def drawn(b: int, own: Prepared, purpose: int) -> Array:
-            part = parts[b]
-            found = blocks[b].drawn(part.cells, part.pattern, *own, labels, noise(purpose))
-            return found.reshape(*weights.shape, -1)
-
-        stats = [drawn(b, ready[b], 2 * b + 1) for b in range(len(blocks))]
-        for b, own in tried.items():
-            stats.append(_trial_gain(blocks[b], parts[b], ready[b], own, labels, weights.size))
-            stats.append(drawn(b, own, 2 * b + 2))
-        return *sums, *stats
-
-    totals: list[Array] = []
-    # in chunk order, whatever thread was first
-    for found in run.map(one, range(0, len(run.rows), CHUNK)):
-        totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else list(found)
+    totals = passed(0)
+    for attempt in range(1, _TRIES if run.plan.held else 1):
+        empty = (totals[2] == 0).any(1)
+        if not empty.any():
+            break
+        totals = [_either(empty, n, o) for n, o in zip(passed(attempt), totals, strict=True)]
     likelihood, entropy, sizes, *stats = totals
     rng = noise_of(run.seed, SWEEP, iteration)
     new, order = _weighed(run.plan, theta, sizes, rng)
@@ -187,12 +204,16 @@ def _weighed(
 
     Then components with rows come first, ``order`` (C, components of the chain that has most) says
     which they were, and the others start anew: with no rows their parameters are drawn from the
-    priors. ``filled`` (C,) components have rows; weights are zero beyond a chain's own number.
+    priors. ``filled`` (C,) components have rows; weights are zero beyond a chain's own number. Held
+    components all have rows, and the weights are those shared out among them.
     """
     if plan.number is None:
         gammas = rng.standard_gamma(plan.concentration + sizes)
         return {"weights": gammas / gammas.sum(1, keepdims=True)}, None
     count, alpha = drawn(plan.number, sizes, theta["alpha"], rng)
+    if plan.held:
+        gammas = rng.standard_gamma((alpha / count)[:, None] + sizes)
+        return {"weights": gammas / gammas.sum(1, keepdims=True), "alpha": alpha}, None
     filled = (sizes > 0).sum(1)
     order = np.argsort(sizes == 0, axis=1, kind="stable")
     order = np.pad(order, ((0, 0), (0, max(0, count.max() - order.shape[1]))))[:, : count.max()]

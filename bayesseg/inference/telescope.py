@@ -1,9 +1,8 @@
-"""Mixtures whose number of components is drawn too. L5.
+"""How many components hold rows, where that number is drawn too. L5.
 
-Chains start from different numbers of components and run together (``sweep``). The number of components
-that hold rows, K+, is what they explore; tables can only be of one number, so they keep the draws in
-which K+ is its mode, weights shared out among the components that hold rows (which is their law given
-the partition), and say how many of all draws those are.
+Chains start from different numbers of components and run together (``sweep``). The number of those
+that hold rows, K+, is what they explore; tables can only be of one number, so the mixture is then
+sampled given that K+ is its mode, and says how many of all draws that is.
 """
 
 from __future__ import annotations
@@ -14,34 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import Array, IntArray
-from bayesseg.errors import InputRejected
-from bayesseg.families.gmm import Plan, simulate
+from bayesseg._types import Array
 from bayesseg.inference import mixing
 from bayesseg.inference import modes as em
-from bayesseg.inference.modes import Modes, Theta
-from bayesseg.inference.relabel import ecr
-from bayesseg.inference.sweep import MODES, PLACES, STARTS, Run, noise_of, padded, sample
-from bayesseg.inference.watched import (
-    ENOUGH_ESS,
-    PAIRS,
-    Kept,
-    invariants,
-    memberships,
-    more,
-    permuted,
-    references,
-    watched,
-)
+from bayesseg.inference.modes import Theta
+from bayesseg.inference.sweep import STARTS, Run, noise_of, padded, sample
+from bayesseg.inference.watched import LONGEST
 from bayesseg.spec import InferenceSpec
 
-_SERIES = ("log_likelihood", "entropy", "alpha", "filled")
+LIMITS = {"rhat": 1.05, "share_error": 0.1}
+"""What is asked of the number: R-hat of K+, and the Monte Carlo error of the share of its mode."""
 _ROWS, _SEEDS, _STEPS = 2000, 12, 30
-_UNKNOWN = np.inf, 0.5 * ENOUGH_ESS  # go on for about as long again
 _SPREAD, _PATIENCE = 3, 3
 """Chains begin with so many numbers; the search for the first stops so far past the best."""
 _APART = 1.1
-"""Chains whose numbers have a larger R-hat are still on their way: the first half is thrown away."""
+"""Chains whose numbers have a larger R-hat are still on their way: the first quarter is thrown away."""
 
 
 def _starts(run: Run) -> Theta:
@@ -69,103 +55,53 @@ def _starts(run: Run) -> Theta:
     return theta | {"alpha": np.ones(run.chains), "filled": np.array(begun) + 1.0}
 
 
-def _conditioned(drawn: Theta, count: int) -> Theta:
-    """As many draws of each chain with ``count`` filled components, spread over those it has."""
-    own = [np.flatnonzero(chain == count) for chain in drawn["filled"]]
-    fewest = min(map(len, own))
-    places = np.stack([o[np.linspace(0, len(o) - 1, fewest).astype(np.int64)] for o in own])
-    found = em.take(drawn, (np.arange(len(own))[:, None], places))
-    found = {n: v if n in _SERIES else v[:, :, :count] for n, v in found.items()}
-    return found | {"weights": found["weights"] / found["weights"].sum(2, keepdims=True)}
-
-
-def _visited(filled: Array) -> tuple[IntArray, Array]:
-    """Numbers of filled components and the share of all draws that have each."""
-    counts, times = np.unique(filled, return_counts=True)
-    return counts.astype(np.int64), times / filled.size
-
-
-def _mode_of(filled: Array) -> int:
-    """The number most draws have, among those that every chain has; 0 where there is none."""
-    counts, shares = _visited(filled)
-    everywhere = [(filled == count).any(1).all() for count in counts]
-    return int(counts[np.where(everywhere, shares, -1.0).argmax()]) if any(everywhere) else 0
-
-
 def explored(
     run: Run, inference: InferenceSpec, tick: Callable[[int], None]
-) -> tuple[Kept, Modes, dict[str, Any]]:
-    """Tune, then draw until the number and what is kept of its mode have mixed.
+) -> tuple[Array, dict[str, Any]]:
+    """Tune, then draw until chains agree on the number and its mode's share is known, or ten-fold.
 
     Returns:
-        The draws of that number, its modes by EM and what is said of the choice.
-
-    Raises:
-        InputRejected: no number of segments was visited by every chain.
+        How many components hold rows in each draw (chain, draw), and what is said of it.
     """
     theta, _ = sample(run, _starts(run), 0, inference.tune, tick)
-    first = em.take(padded(theta, run.plan.components), 0)
-    places, _ = simulate(first, 2 * PAIRS, noise_of(run.seed, PLACES, 0))
-    own: dict[int, tuple[Plan, Modes]] = {}
-    drawn: Theta = {}
+    filled = np.empty((run.chains, 0))
     count, draws = inference.draws, 0
     while count:
         theta, new = sample(run, theta, inference.tune + draws, count, tick)
-        drawn = {k: np.concatenate([drawn[k], new[k]], axis=1) for k in new} if drawn else new
-        draws += count
-        apart = mixing.rhat(drawn["filled"][..., None])[0] > _APART
-        if apart:
-            drawn = {name: values[:, values.shape[1] // 2 :] for name, values in drawn.items()}
-        number, mixed = _mode_of(drawn["filled"]), _UNKNOWN
-        if number:
-            if number not in own:
-                plan = replace(run.plan, components=number, number=None)
-                found = em.find_modes(plan, run.rows, noise_of(run.seed, MODES, 0), run.map)
-                own[number] = plan, found
-            plan, modes = own[number]
-            both = _conditioned(drawn, number)
-            values = {n: v for n, v in both.items() if n not in _SERIES}
-            stats = {n: both[n] for n in ("log_likelihood", "entropy")}
-            stats |= invariants(values, places)
-            some = references(run.rows, values["weights"][..., 0].size, number)
-            best = em.take(modes.theta, [0])
-            order = ecr(memberships(values, some), em.allocations(plan, best, some)[0])
-            if values["weights"].shape[1] >= inference.draws:
-                mixed = mixing.worst(watched(permuted(values, order) | stats))
-        count = more(_UNKNOWN if apart else mixed, draws, inference.draws)
-    if not number:
-        raise InputRejected(
-            f"chains do not agree on the number of segments: {_visited(drawn['filled'])[0].tolist()} "
-            "were drawn, none of them by every chain",
-            fix='set components = "auto" or a number in [segments], or sample longer',
-            code="number_unsettled",
-        )
-    filled = drawn["filled"]
-    stats["filled"] = filled
-    kept = Kept(values, stats, order, some, mixed, stats["log_likelihood"])
-    return kept, modes, _said(filled, number, run.plan.components)
+        filled, draws = np.concatenate([filled, new["filled"]], axis=1), draws + count
+        late = filled if _rhat(filled) <= _APART else filled[:, draws // 4 :]
+        said = _said(late, run.plan.components)
+        short = any(not said[name] <= limit for name, limit in LIMITS.items())
+        count = min(draws, LONGEST * inference.draws - draws) if short else 0
+    return late, said
 
 
-def _said(filled: Array, number: int, most: int) -> dict[str, Any]:
-    """The distribution of K+, how well it is known, and what tables are of."""
-    counts, shares = _visited(filled)
-    found = {int(c): float(s) for c, s in zip(counts, shares, strict=True)}
+def _rhat(filled: Array) -> float:
+    return float(mixing.rhat(filled[..., None])[0]) if np.ptp(filled) else 1.0
+
+
+def _said(filled: Array, most: int) -> dict[str, Any]:
+    """The distribution of K+, how well it is known, and which number tables are of."""
+    counts, times = np.unique(filled, return_counts=True)
+    found = {int(c): float(t) for c, t in zip(counts, times / filled.size, strict=True)}
+    number = max(found, key=lambda c: found[c])
     at = (filled == number)[..., None].astype(np.float64)
-    moved = bool(np.ptp(at))
-    error = float(at.std() / np.sqrt(mixing.ess(at)[0])) if moved else 0.0
+    error = float(at.std() / np.sqrt(mixing.ess(at)[0])) if np.ptp(at) else 0.0
     shown = ", ".join(f"{c} ({share:.0%})" for c, share in found.items())
     capped = (
         f"; the model allows no more than {most}, so give a larger most" if most in found else ""
     )
     return {
         "components": number,
+        "most": most,
         "share": found[number],
         "share_error": error,
-        "rhat": float(mixing.rhat(filled[..., None])[0]) if np.ptp(filled) else 1.0,
+        "rhat": _rhat(filled),
+        "limits": LIMITS,
         "distribution": {str(c): share for c, share in found.items()},
         "words": (
             f"{number} hold customers in {found[number]:.0%} of draws (give or take {error:.0%}); all "
-            "tables are of those draws",
+            "tables are given that number",
             f"numbers drawn: {shown}{capped}",
             "with more customers any misfit moves these numbers up: they explore, and do not count "
             "true segments",

@@ -1,18 +1,29 @@
 """From purchase files and frames to clean rows, each accounted for. L2."""
 
 from bayesseg.ingest.attributes import read_table
-from bayesseg.ingest.clean import finding, many
+from bayesseg.ingest.columns import asked
+from bayesseg.ingest.findings import CATALOGUE, finding, many
 from bayesseg.ingest.options import Options
-from bayesseg.ingest.purchases import Purchases, read_purchases
+from bayesseg.ingest.purchases import Purchases, examine, read_purchases
+from bayesseg.ingest.refusals import collected, together
+from bayesseg.ingest.schema import schema
+from bayesseg.ingest.shares import shares
 from bayesseg.ingest.source import Frame, Source
 
 __all__ = [
+    "CATALOGUE",
     "Frame",
     "Options",
     "Purchases",
     "Source",
+    "asked",
+    "collected",
+    "examine",
     "finding",
     "many",
     "read_purchases",
     "read_table",
+    "schema",
+    "shares",
+    "together",
 ]

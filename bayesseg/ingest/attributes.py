@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesseg.errors import InputRejected
-from bayesseg.ingest.clean import many
 from bayesseg.ingest.columns import known, matching
+from bayesseg.ingest.findings import many
 from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimmed
+from bayesseg.ingest.options import How
 from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown
 from bayesseg.ingest.session import identifier
 from bayesseg.ingest.source import Relation, Source, opened
@@ -28,6 +29,9 @@ def read_table(
     *,
     encoding: str | None = None,
     delimiter: str | None = None,
+    sheet: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
     decimal: str | None = None,
 ) -> Facts:
     """Read one row a customer: ids, columns by name, provenance.
@@ -40,13 +44,18 @@ def read_table(
         InputRejected: unreadable source, missing or repeated ids, an infinite number.
     """
     with tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch:
-        with opened(source, Path(scratch), encoding=encoding, delimiter=delimiter) as relation:
+        how = How(encoding, delimiter, sheet, table, query)
+        with opened(source, Path(scratch), how) as relation:
             name = _id_name(list(relation.types), customer_id)
             facts = {n: f"v{i}" for i, n in enumerate(relation.types) if n != name}
             _load(relation, name, facts)
         with relation.connection as connection:
             ids = _ids(connection)
-            texts = [v for n, v in facts.items() if relation.types[n] == TEXT]
+            texts = [
+                v
+                for n, v in facts.items()
+                if not _is_number(relation.types[n]) and n not in relation.pointed
+            ]
             numeric = [v for v in texts if _looks_numeric(connection, v)]
             dialect = dict(relation.found)
             if decimal:
@@ -71,6 +80,7 @@ def read_table(
         "kinds": {n: "number" if v.dtype == np.float64 else "text" for n, v in columns.items()},
         "missing": {n: count for n, count in gaps.items() if count},
         "rows": {"in": len(ids), "used": len(ids), "excluded": {}},
+        "findings": relation.findings(name),
     }
     return ids, columns, provenance
 
@@ -84,10 +94,11 @@ def _id_name(names: list[str], given: str | None) -> str | None:
 def _load(relation: Relation, name: str | None, facts: Mapping[str, str]) -> None:
     """``facts(record, id, v0, v1, ...)``, in source order."""
     types = relation.types
-    chosen = [f"{_plain(n, types[n])} AS {short}" for n, short in facts.items()]
+    kinds = {**types, **dict.fromkeys(relation.pointed, "DOUBLE")}
+    chosen = [f"{_plain(n, kinds[n])} AS {short}" for n, short in facts.items()]
     key = "CAST(row_number() OVER () AS VARCHAR)"
     if name is not None:
-        key = id_column(identifier(name), name, types[name])
+        key = id_column(identifier(name), name, types[name], relation.unfit.get(name))
     columns = ", ".join(["row_number() OVER () AS record", f"{key} AS id", *chosen])
     relation.connection.execute(f"CREATE TABLE facts AS SELECT {columns} FROM {relation.sql}")
 
@@ -97,7 +108,11 @@ def _plain(name: str, kind: str) -> str:
     sql = identifier(name)
     if kind == "BOOLEAN":
         return f"CAST({sql} AS DOUBLE)"
-    return sql if kind == TEXT or NUMBER.match(kind) else f"CAST({sql} AS VARCHAR)"
+    return sql if kind == TEXT or _is_number(kind) else f"CAST({sql} AS VARCHAR)"
+
+
+def _is_number(kind: str) -> bool:
+    return kind == "BOOLEAN" or NUMBER.match(kind) is not None
 
 
 def _ids(connection: duckdb.DuckDBPyConnection) -> npt.NDArray[np.object_]:

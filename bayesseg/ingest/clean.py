@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import duckdb
 
+from bayesseg import sql
 from bayesseg.errors import InputRejected
+from bayesseg.ingest.currencies import currency_of
+from bayesseg.ingest.findings import finding, many, records
+from bayesseg.ingest.ids import find_nobody, folded, placeholders
 from bayesseg.ingest.numbers import trimmed
 from bayesseg.ingest.options import Options, flag
 from bayesseg.ingest.raw import EXACT, Typed
+from bayesseg.ingest.refusals import collected, together
 
 FIXES: Mapping[str, str] = {
     "id_missing": "fill in the ids, or give --drop-missing-id",
     "id_unusable": "ids may not hold control or invisible characters, nor over 256 characters",
     "date_missing": "fill in the dates",
     "date_unreadable": "correct the dates, or give --date-format",
-    "date_too_early": "correct the dates: they are too long ago to be meant",
+    "date_too_early": "correct the dates, or give --min-date if they are meant",
     "date_in_future": "correct the dates, or the clock of this machine",
     "amount_missing": "fill in the amounts (0 for a free order)",
     "amount_unreadable": "write amounts as plain numbers, or give --decimal",
+    "cost_missing": "fill in the costs (0 where there is none)",
+    "cost_unreadable": "write costs as plain numbers, or give --decimal",
+    "currency_missing": "fill in the currencies",
+    "rate_missing": "add rates from the first day of each currency on to the file of --rates",
 }
 """Reasons that make a row bad, in the order in which they are tried, and what to do."""
 
 
+_COMMON = 0.01
+"""A smaller share of exact copies is what happens where a customer buys the same twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """The accounting of one source: ``rows_in = rows_used + sum(excluded.values())``."""
+    """The accounting of one source: ``rows_in = rows_used + sum(excluded.values())``.
+
+    ``refused`` is what stands in the way of using it, all at once.
+    """
 
     rows_in: int
     rows_used: int
     excluded: Mapping[str, int]
     findings: tuple[Mapping[str, Any], ...]
+    refused: tuple[InputRejected, ...]
 
 
 def clean(
@@ -42,10 +59,14 @@ def clean(
 ) -> Cleaned:
     """Turn ``raw`` into ``rows`` (typed, with a reason or NULL), ``bayesseg_source`` and its ids.
 
+    Too many bad rows and refunds where none are allowed are left to the caller, in ``refused``.
+
     Raises:
-        InputRejected: too many bad rows, no usable row, or a refund where none is allowed.
+        InputRejected: no row can be used.
     """
+    refused: list[InputRejected] = []
     rows_in = _count(connection, "FROM raw")
+    find_nobody(connection, options)
     _type_rows(connection, typed, options, today)
     findings = [_duplicates(connection, dedupe=options.dedupe)]
     excluded = dict(
@@ -57,31 +78,19 @@ def clean(
     used = _count(connection, "FROM rows WHERE reason IS NULL")
     if rows_in != used + sum(excluded.values()):
         raise AssertionError(f"{rows_in} rows in, {used} used, {excluded} set aside")
-    findings += _bad_rows(connection, rows_in, excluded, options)
+    bad, excess = _bad_rows(connection, rows_in, excluded, options)
+    findings += [*bad, *placeholders(connection), *typed.currency.findings]
+    refused += excess
     if used == 0:
-        raise InputRejected("no row can be used", fix="see the reasons above", code="no_rows")
-    findings += [_refunds(connection, options), *_warnings(connection, used)]
-    _write_source(connection, options)
-    return Cleaned(rows_in, used, excluded, tuple(f for f in findings if f["count"]))
-
-
-def finding(
-    code: str, level: str, count: int, message: str, fix: str = "", records: Sequence[int] = ()
-) -> dict[str, Any]:
-    """One observation about the data (JSON-able): ``level`` is ``note``, ``warning`` or ``reject``."""
-    return {
-        "code": code,
-        "level": level,
-        "count": count,
-        "message": message,
-        "fix": fix,
-        "records": list(records),
-    }
-
-
-def many(count: int, noun: str) -> str:
-    """``1 row``, ``2,000 rows``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+        none = InputRejected("no row can be used", fix="see the reasons above", code="no_rows")
+        raise together(refused or [none])
+    with collected(refused):
+        findings.append(_refunds(connection, options))
+    findings += _warnings(connection)
+    findings += _costs(connection, typed)
+    _write_source(connection, typed, options)
+    kept = tuple(one for one in findings if one["count"])
+    return Cleaned(rows_in, used, excluded, kept, tuple(refused))
 
 
 def _count(connection: duckdb.DuckDBPyConnection, tail: str) -> int:
@@ -94,7 +103,26 @@ def _type_rows(
     connection: duckdb.DuckDBPyConnection, typed: Typed, options: Options, today: date
 ) -> None:
     order = f"CASE WHEN {trimmed('raw.o')} <> '' THEN raw.o END" if options.order_id else "NULL"
-    overlap, join = "false", ""
+    overlap, join, currency, worth, read, unrated = "false", "", "", "amount", "read", ""
+    extra, carried, uncosted = "", list(typed.carried), ""
+    if typed.currency.converted:
+        currency = f", {currency_of('raw.u')} AS currency"
+        worth = f"TRY_CAST(amount * rate AS {EXACT})"
+        read = (
+            "(SELECT read.*, rate FROM read ASOF LEFT JOIN rates "
+            "ON read.currency = rates.currency AND read.day >= rates.since)"
+        )
+        unrated = (
+            "WHEN currency IS NULL THEN 'currency_missing' WHEN rate IS NULL THEN 'rate_missing' "
+            f"WHEN {worth} IS NULL THEN 'amount_unreadable' "
+        )
+        carried = [
+            f"TRY_CAST(cost * rate AS {EXACT}) AS cost" if n == "cost" else n for n in carried
+        ]
+    if typed.cost_missing:
+        extra = f", {typed.cost_missing} AS no_cost"
+        uncosted = "WHEN no_cost THEN 'cost_missing' WHEN cost IS NULL THEN 'cost_unreadable' "
+    extra += "".join(f", {value} AS {name}" for name, value in typed.carried.items())
     if options.extract:
         # An order is one customer's id on one day; numbers that start again each year stay apart.
         connection.execute(
@@ -113,14 +141,16 @@ def _type_rows(
         f"read_c.mark AS unusable, {typed.day} AS day, "
         f"{typed.day_missing} AS no_day, {typed.amount} AS fine, "
         f"TRY_CAST({typed.amount} AS {EXACT}) AS amount, {typed.amount_missing} AS no_amount, "
-        f"{order} AS order_id FROM raw {typed.joins} {join}) "
-        "SELECT record, f, customer_id, day, amount, fine <> amount AS rounded, order_id, CASE "
-        "WHEN overlap THEN 'other_extract' "
+        f"{order} AS order_id{currency}{extra} FROM raw {typed.joins} {join}) "
+        f"SELECT {', '.join(['record', 'f', 'customer_id', 'day', *carried])}, "
+        f"{worth} AS amount, fine <> amount AS rounded, order_id, "
+        "CASE WHEN overlap THEN 'other_extract' "
         "WHEN customer_id IS NULL THEN 'id_missing' WHEN unusable THEN 'id_unusable' "
+        "WHEN customer_id IN (FROM nobody SELECT code) THEN 'placeholder' "
         "WHEN no_day THEN 'date_missing' WHEN day IS NULL THEN 'date_unreadable' "
         "WHEN day < $least THEN 'date_too_early' WHEN day > $today THEN 'date_in_future' "
         "WHEN no_amount THEN 'amount_missing' WHEN amount IS NULL THEN 'amount_unreadable' "
-        "WHEN amount < 0 AND $drop THEN 'refund_dropped' END AS reason FROM read",
+        f"{uncosted}{unrated}WHEN amount < 0 AND $drop THEN 'refund_dropped' END AS reason FROM {read}",
         {"least": options.min_date, "today": today, "drop": options.refunds == "drop"},
     )
 
@@ -145,17 +175,12 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, *, dedupe: bool) -> dict[
         )
     return finding(
         "duplicate",
-        "warning",
+        "note" if count < _COMMON * _count(connection, "FROM rows") else "warning",
         count,
         f"{many(count, 'row')} kept though exact copies of another, adding {worth:,.2f} to the spend",
         "if they are faults of the export, give --dedupe",
-        _records(connection, "FROM copies"),
+        records(connection, "FROM copies"),
     )
-
-
-def _records(connection: duckdb.DuckDBPyConnection, tail: str) -> list[int]:
-    rows = connection.execute(f"SELECT record {tail} ORDER BY record LIMIT 5").fetchall()
-    return [int(record) for (record,) in rows]
 
 
 def _bad_rows(
@@ -163,29 +188,48 @@ def _bad_rows(
     rows_in: int,
     excluded: Mapping[str, int],
     options: Options,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[InputRejected]]:
     bad = {reason: excluded[reason] for reason in FIXES if reason in excluded}
     findings = []
     for reason, count in bad.items():
-        records = _records(connection, f"FROM rows WHERE reason = '{reason}'")
-        first = ", ".join(map(str, records)) + ("" if count <= len(records) else ", …")
+        found = records(connection, f"FROM rows WHERE reason = '{reason}'")
+        first = ", ".join(map(str, found)) + ("" if count <= len(found) else ", …")
         message = f"{reason.replace('_', ' ')} in {many(count, 'row')} ({first})"
         wanted = reason == "id_missing" and options.drop_missing_id
         level = "note" if wanted else "warning"
-        findings.append(finding(reason, level, count, message, FIXES[reason], records))
+        fix = "" if wanted else FIXES[reason]
+        fix += _written(connection) if reason == "amount_unreadable" else ""
+        findings.append(finding(reason, level, count, message, fix, found))
     counted = {r: n for r, n in bad.items() if r != "id_missing" or not options.drop_missing_id}
     share = sum(counted.values()) / rows_in
-    if share > options.max_bad:
-        reasons = [f for f in findings if f["code"] in counted]
-        raise InputRejected(
-            f"{sum(counted.values()):,} of {rows_in:,} rows ({share:.1%}) cannot be used: "
-            + "; ".join(f["message"] for f in reasons),
-            fix="; ".join(f["fix"] for f in reasons)
-            + f"; or set more aside by {flag('max_bad')} (now {options.max_bad:g})",
-            code="too_many_bad_rows",
-            details={"rows_in": rows_in, "excluded": counted, "findings": reasons},
-        )
-    return findings
+    if share <= options.max_bad:
+        return findings, []
+    reasons = [f for f in findings if f["code"] in counted]
+    refusal = InputRejected(
+        f"{sum(counted.values()):,} of {rows_in:,} rows ({share:.1%}) cannot be used: "
+        + "; ".join(f["message"] for f in reasons),
+        fix="; ".join(f["fix"] for f in reasons)
+        + f"; or set more aside by {flag('max_bad')} (now {options.max_bad:g})",
+        code="too_many_bad_rows",
+        details={"rows_in": rows_in, "excluded": counted, "findings": reasons},
+    )
+    return findings, [refusal]
+
+
+def _written(connection: duckdb.DuckDBPyConnection) -> str:
+    """The flags that would read what stands in the unreadable amounts."""
+    columns = [name for name, *_ in connection.execute("DESCRIBE raw").fetchall()]
+    texts = " || ' ' || ".join(f"coalesce(raw.{c}::VARCHAR, '')" for c in columns if c[0] == "a")
+    row = connection.execute(
+        f"SELECT max(regexp_extract(w, '[€$£¥₹]|\\b(EUR|USD|GBP|CHF)\\b')), "
+        "bool_or(regexp_matches(w, '\\([^()]*\\d\\s*\\)|\\d\\s*-(\\s|$)')) "
+        f"FROM (SELECT {texts} AS w FROM rows JOIN raw USING (record) "
+        "WHERE reason = 'amount_unreadable')"
+    ).fetchone()
+    assert row is not None
+    flags = [f"--currency-symbol {row[0]}"] if row[0] else []
+    flags += ["--accounting-negatives"] if row[1] else []
+    return "".join(f", or {one}" for one in flags)
 
 
 def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[str, Any]:
@@ -195,9 +239,9 @@ def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[st
     assert row is not None
     count, worth = int(row[0]), float(row[1])
     if count and options.refunds == "refuse":
-        records = _records(connection, "FROM rows WHERE reason IS NULL AND amount < 0")
+        first = records(connection, "FROM rows WHERE reason IS NULL AND amount < 0")
         raise InputRejected(
-            f"{many(count, 'negative amount')} (rows {', '.join(map(str, records))})",
+            f"{many(count, 'negative amount')} (rows {', '.join(map(str, first))})",
             fix="give --refunds net or --refunds drop",
             code="refunds",
         )
@@ -211,20 +255,22 @@ def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[st
     )
 
 
-def _warnings(connection: duckdb.DuckDBPyConnection, used: int) -> list[dict[str, Any]]:
+def _warnings(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     connection.execute(
-        "CREATE TABLE seen AS SELECT customer_id, value AS id, n, free, rounded FROM (SELECT "
-        "customer_id, count(*) AS n, count(*) FILTER (amount = 0) AS free, "
-        "count(*) FILTER (rounded) AS rounded FROM rows WHERE reason IS NULL GROUP BY customer_id) "
-        "JOIN read_c ON customer_id = code"
+        "CREATE TABLE seen AS SELECT customer_id, value AS id, free, rounded FROM (SELECT "
+        "customer_id, count(*) FILTER (amount = 0) AS free, count(*) FILTER (rounded) AS rounded "
+        "FROM rows WHERE reason IS NULL GROUP BY customer_id) "
+        "JOIN (SELECT DISTINCT code, value FROM read_c) ON customer_id = code"
     )
     row = connection.execute(
-        "SELECT count(*), count(DISTINCT ltrim(lower(nfc_normalize(trim(id))), '0')), "
-        "max(n), sum(free), sum(rounded) FROM seen"
+        f"SELECT count(*), count(DISTINCT {folded('id')}), sum(free), sum(rounded) FROM seen"
     ).fetchone()
     assert row is not None
-    ids, folded, largest, zero, rounded = map(int, row)
-    heavy = largest if used >= 1000 and largest >= 0.3 * used else 0
+    ids, different, zero, rounded = map(int, row)
+    alike = (
+        f"FROM rows WHERE reason IS NULL AND customer_id IN (SELECT customer_id FROM seen "
+        f"QUALIFY count(*) OVER (PARTITION BY {folded('id')}) > 1)"
+    )
     return [
         finding(
             "amount_zero",
@@ -233,36 +279,44 @@ def _warnings(connection: duckdb.DuckDBPyConnection, used: int) -> list[dict[str
             f"{many(zero, 'free row')} counted as purchases, not as spend",
         ),
         finding(
-            "amount_rounded", "warning", rounded, f"{many(rounded, 'amount')} rounded to 4 decimals"
+            "amount_rounded",
+            "warning",
+            rounded,
+            f"{many(rounded, 'amount')} rounded to 4 decimals",
+            "",
+            records(connection, "FROM rows WHERE reason IS NULL AND rounded") if rounded else (),
         ),
         finding(
             "id_near_duplicates",
             "warning",
-            ids - folded,
-            f"{many(ids - folded, 'id')} told from another only by case, blanks or leading zeros",
-            "if they are the same customers, unify the ids in the source",
-        ),
-        finding(
-            "placeholder_suspected",
-            "warning",
-            heavy,
-            f"one id has {heavy:,} of {used:,} rows: a placeholder such as 'guest'?",
-            "if it is no customer, empty the id and give --drop-missing-id",
+            ids - different,
+            f"{many(ids - different, 'id')} told from another only by case, blanks, accents, leading "
+            "zeros or .0",
+            "if they are the same customers, give --id-trim (blanks), --id-normalize NFC (accents), or "
+            "unify the ids in the source",
+            records(connection, alike) if ids > different else (),
         ),
     ]
 
 
-def _write_source(connection: duckdb.DuckDBPyConnection, options: Options) -> None:
-    """A refund is dated at its order's first day, but known from its own (``recorded_day``)."""
-    day = "day"
-    if options.order_id:
-        ordered = "min(day) FILTER (amount >= 0) OVER (PARTITION BY customer_id, order_id)"
-        day = (
-            "CASE WHEN amount < 0 AND order_id IS NOT NULL "
-            f"THEN least(day, coalesce({ordered}, day)) ELSE day END"
-        )
+def _costs(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[dict[str, Any]]:
+    """Lines that cost something while money went back, or the reverse."""
+    if not typed.cost_missing:
+        return []
+    tail = "FROM rows WHERE reason IS NULL AND amount * cost < 0"
+    count = _count(connection, tail)
+    message = f"{many(count, 'row')} whose cost has the other sign than the amount"
+    fix = 'a refund takes its cost back: give the cost of the line, such as --cost "Quantity * UnitCost"'
+    found = records(connection, tail)
+    return [finding("cost_sign", "warning", count, message, fix, found)]
+
+
+def _write_source(connection: duckdb.DuckDBPyConnection, typed: Typed, options: Options) -> None:
+    lines = ", ".join(["customer_id, day AS recorded_day, order_id, amount", *typed.carried])
     connection.execute(
-        f"CREATE TABLE bayesseg_source AS SELECT customer_id, {day} AS purchase_day, "
-        f"day AS recorded_day, order_id, amount FROM rows WHERE reason IS NULL"
+        f"CREATE TEMP VIEW bayesseg_lines AS SELECT {lines} FROM rows WHERE reason IS NULL"
     )
+    made = sql.source(orders=options.order_id is not None, carried=tuple(typed.carried))
+    connection.execute(f"CREATE TABLE bayesseg_source AS {made}")
+    connection.execute("DROP VIEW bayesseg_lines")
     connection.execute("CREATE TABLE bayesseg_ids AS SELECT customer_id, id FROM seen")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesseg.errors import InputRejected
-from bayesseg.ingest.options import Options, flag
+from bayesseg.ingest.options import COLUMNS, NO_CURRENCY, Options, flag
 
 # In order of preference; compared without case, accents and punctuation.
 KNOWN: Mapping[str, str] = {
@@ -33,29 +35,38 @@ KNOWN: Mapping[str, str] = {
     ),
     "unit_price": "unitprice priceperunit prixunitaire pu puht puttc",
     "quantity": "quantity qty quantite qte units",
+    "currency": "currency currencycode devise codedevise monnaie",
 }
+
+
+type Terms = tuple[tuple[int, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
     """The columns of a purchase log and how they were found.
 
-    ``terms`` is the amount as a sum of signed products of columns. ``origin`` is ``"given"`` or
-    ``"guessed"`` by role.
+    ``terms`` is the amount as a sum of signed products of columns, ``cost`` likewise, if any;
+    ``shares`` has the levels asked for by column, none where they are to be learned. ``origin`` is
+    ``"given"`` or ``"guessed"`` by role.
     """
 
     customer_id: str
     date: str
-    terms: tuple[tuple[int, tuple[str, ...]], ...]
+    terms: Terms
+    cost: Terms
     order_id: str | None
     extract: str | None
+    currency: str | None
+    group: str | None
+    shares: Mapping[str, tuple[str, ...]]
     values: Mapping[str, str]
     origin: Mapping[str, str]
 
     @property
     def amounts(self) -> tuple[str, ...]:
-        """The columns the amount is made of, each once."""
-        return tuple(dict.fromkeys(name for _, names in self.terms for name in names))
+        """The columns that amount and cost are made of, each once."""
+        return tuple(dict.fromkeys(n for _, names in (*self.terms, *self.cost) for n in names))
 
     def record(self) -> dict[str, dict[str, Any]]:
         """Role -> column, origin and the flag that overrides it (JSON-able)."""
@@ -72,14 +83,10 @@ def resolve(names: Sequence[str], options: Options) -> Roles:
         InputRejected: a given column is absent, or none can be guessed; the message lists the
             columns and the flags that settle it.
     """
-    given = {
-        role: value
-        for role in ("customer_id", "date", "amount", "order_id", "extract")
-        if (value := getattr(options, role)) is not None
-    }
+    given = {role: value for role in COLUMNS if (value := getattr(options, role)) is not None}
     guesses = {
         role: guess
-        for role in ("customer_id", "date", "amount")
+        for role in ("customer_id", "date", "amount", "currency")
         if role not in given and (guess := _guess(role, names)) is not None
     }
     if missing := [r for r in ("customer_id", "date", "amount") if r not in {**given, **guesses}]:
@@ -90,15 +97,21 @@ def resolve(names: Sequence[str], options: Options) -> Roles:
             code="columns_unknown",
             details={"columns": list(names), "missing": missing},
         )
+    if given.get("currency") == NO_CURRENCY:
+        del given["currency"]
     values = {**given, **guesses}
-    for role in given.keys() - {"amount"}:
+    for role in given.keys() - {"amount", "cost"}:
         known(values[role], names, flag(role))
     return Roles(
         customer_id=values["customer_id"],
         date=values["date"],
         terms=expression(values["amount"], names),
+        cost=expression(values["cost"], names, "--cost") if "cost" in values else (),
         order_id=values.get("order_id"),
         extract=values.get("extract"),
+        currency=values.get("currency"),
+        group=values.get("group"),
+        shares=_shares(options.shares, names),
         values=values,
         origin={role: "given" if role in given else "guessed" for role in values},
     )
@@ -146,7 +159,22 @@ def known(name: str, names: Sequence[str], option: str) -> str:
     )
 
 
-def expression(text: str, names: Sequence[str]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def _shares(asked: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Levels by column of ``category`` and ``category|toys|books``, quoted as a line of CSV is."""
+    whole = [
+        (text,) if text in names else next(csv.reader([text], delimiter="|")) for text in asked
+    ]
+    return {known(column, names, "--shares"): tuple(levels) for column, *levels in whole}
+
+
+def asked(column: str, levels: Sequence[str]) -> str:
+    """The text of ``--shares`` that asks for these levels of a column."""
+    line = io.StringIO()
+    csv.writer(line, delimiter="|", lineterminator="").writerow((column, *levels))
+    return line.getvalue()
+
+
+def expression(text: str, names: Sequence[str], option: str = "--amount") -> Terms:
     """``"Quantity * UnitPrice - Discount"`` as ``((1, (Quantity, UnitPrice)), (-1, (Discount,)))``.
 
     Only names of columns joined by ``*``, ``+`` and ``-`` are read; a name that itself holds such
@@ -158,10 +186,10 @@ def expression(text: str, names: Sequence[str]) -> tuple[tuple[int, tuple[str, .
     while True:
         name = next((n for n in longest if re.match(re.escape(n) + r"\s*([-+*]|$)", rest)), None)
         if name is None:
-            known(re.split(r"[-+*]", rest)[0].strip(), names, "--amount")
+            known(re.split(r"[-+*]", rest)[0].strip(), names, option)
             raise InputRejected(
-                f"--amount {text!r} is not made of columns joined by *, + and -",
-                fix='for example --amount "Quantity * UnitPrice"',
+                f"{option} {text!r} is not made of columns joined by *, + and -",
+                fix=f'for example {option} "Quantity * UnitPrice"',
                 code="amount_expression",
             )
         terms[-1][1].append(name)

@@ -9,12 +9,17 @@ import duckdb
 
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest.numbers import is_missing, trimmed
+from bayesseg.ingest.options import EPOCHS
 from bayesseg.ingest.session import literal
 
 _CLOCK = (
     r"[T ]\s*\d{1,2}[:hH]\d{2}(:\d{2}([.,]\d+)?)?\s*([AaPp][Mm])?\s*(Z|UTC|[-+]\d{2}(:?\d{2})?)?$"
 )
-_ZONE = r"\d\s*(Z|UTC|[-+]\d{2}(?::?\d{2})?)$"
+_ZONE = r"[T ].*\d\s*(?:[AaPp][Mm])?\s*(Z|UTC|[-+]\d{2}(?::?\d{2})?)$"
+_PARTS = (
+    r"[T ]\s*(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?i:([ap])m)?\s*"
+    r"(?:Z|UTC|([-+])(\d{2}):?(\d{2})?)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +60,55 @@ def _shapes() -> tuple[_Shape, ...]:
 SHAPES = _shapes()
 
 
-def as_day(column: str, form: str) -> str:
+def as_day(column: str, form: str, zone: str | None = None) -> str:
     """SQL that reads a text as a DATE by one strptime format; NULL where it cannot.
 
-    The time of day is cut off first, so the day is the one that was written.
+    Without ``zone`` the time of day is cut off first, so the day is the one that was written. With it a
+    time that carries an offset from UTC becomes the day it was in ``zone``.
     """
-    text = trimmed(column)
-    if not re.search(r"%[HIcXT]", form):
-        text = f"regexp_replace({text}, {literal(_CLOCK)}, '')"
-    shape = next((s.pattern for s in SHAPES if form in s.formats), None)
-    parsed = f"CAST(TRY_STRPTIME({text}, {literal(form)}) AS DATE)"
-    # strptime reads 31/01/24 by %Y as the year 24; the shape does not
-    return (
-        f"CASE WHEN regexp_full_match({text}, {literal(shape)}) THEN {parsed} END"
-        if (shape)
-        else parsed
+    text, own_clock = trimmed(column), re.search(r"%[HIcXT]", form)
+    plain = text if own_clock else f"regexp_replace({text}, {literal(_CLOCK)}, '')"
+    parsed = f"TRY_STRPTIME({plain}, {literal(form)})"
+    if "%z" in form:
+        return f"CAST({parsed} AT TIME ZONE {literal(zone or 'UTC')} AS DATE)"
+    if shape := next((s.pattern for s in SHAPES if form in s.formats), None):
+        # strptime reads 31/01/24 by %Y as the year 24; the shape does not
+        parsed = f"CASE WHEN regexp_full_match({plain}, {literal(shape)}) THEN {parsed} END"
+    if zone is None or own_clock:
+        return f"CAST({parsed} AS DATE)"
+    there = in_zone(f"{parsed} + {_since_midnight(text)}", zone)
+    aware = f"regexp_matches({text}, {literal(_ZONE)})"
+    return f"CAST(CASE WHEN {aware} THEN {there} ELSE {parsed} END AS DATE)"
+
+
+def in_zone(moment: str, zone: str) -> str:
+    """SQL: a TIMESTAMP of UTC as a TIMESTAMP of ``zone``."""
+    return f"({moment}) AT TIME ZONE 'UTC' AT TIME ZONE {literal(zone)}"
+
+
+def as_epoch(column: str, unit: str, zone: str | None) -> str:
+    """SQL that reads a whole number of ``unit`` since 1970 as a DATE of ``zone`` (UTC if None)."""
+    digits, micro = EPOCHS[unit]
+    text = f"regexp_extract({trimmed(column)}, '^-?\\d{{1,{digits}}}$')"
+    moment = f"make_timestamp({micro} * TRY_CAST(NULLIF({text}, '') AS BIGINT))"
+    return f"CAST({in_zone(moment, zone or 'UTC')} AS DATE)"
+
+
+def _since_midnight(text: str) -> str:
+    """SQL: from midnight UTC of the day written to the moment written, an INTERVAL."""
+    hour, minute, second, half, sign, ahead, past = (
+        f"regexp_extract({text}, {literal(_PARTS)}, {group})" for group in range(1, 8)
     )
+    of_day = f"CASE WHEN {half} = '' THEN {_whole(hour)} ELSE {_whole(hour)} % 12 END + "
+    of_day += f"CASE WHEN lower({half}) = 'p' THEN 12 ELSE 0 END"
+    offset = f"CASE WHEN {sign} = '-' THEN -1 ELSE 1 END * (60 * {_whole(ahead)} + {_whole(past)})"
+    return (
+        f"to_minutes(60 * ({of_day}) + {_whole(minute)} - {offset}) + to_seconds({_whole(second)})"
+    )
+
+
+def _whole(text: str) -> str:
+    return f"coalesce(TRY_CAST(NULLIF({text}, '') AS INTEGER), 0)"
 
 
 def given_format(text: str) -> str:
@@ -87,14 +125,16 @@ def given_format(text: str) -> str:
     return form
 
 
-def date_format(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
+def date_format(
+    connection: duckdb.DuckDBPyConnection, table: str, zone: str | None = None
+) -> tuple[str, str]:
     """The format that reads the texts ``v`` (each ``n`` times) of ``table``, and the evidence.
 
     What the format of the majority cannot read is a bad row, counted as such later.
 
     Raises:
         InputRejected: no format reads most of the column, two do, or two are mixed in it; times carry
-            more than one zone.
+            more than one zone and ``zone``, that of business days, is not given; or only some have one.
     """
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE written AS SELECT regexp_replace({trimmed('v')}, "
@@ -108,7 +148,7 @@ def date_format(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str,
     row = connection.execute(f"SELECT coalesce(sum(n), 0), {reads} FROM written").fetchone()
     assert row is not None
     total, hits = int(row[0]), dict(zip(formats, map(int, row[1:]), strict=True))
-    _one_zone(connection, table)
+    _one_zone(connection, table, zone)
     best = max(hits, key=lambda form: hits[form])
     if 2 * hits[best] <= total:
         raise _unreadable(connection, hits, total)
@@ -135,14 +175,24 @@ def date_format(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str,
     return best, f"{hits[best] - hits[twin]:,} of {total:,} values cannot be {twin}"
 
 
-def _one_zone(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    zone = f"regexp_extract({trimmed('v')}, {literal(r'[T ].*' + _ZONE)}, 1)"
-    zones = connection.execute(f"SELECT DISTINCT {zone} FROM {table}").fetchall()
-    names = sorted(name for (name,) in zones if name)
-    if len(names) > 1:
+def _one_zone(connection: duckdb.DuckDBPyConnection, table: str, zone: str | None) -> None:
+    """Refuse times of which the day is unclear."""
+    rows = connection.execute(
+        f"SELECT regexp_extract({trimmed('v')}, {literal(_ZONE)}, 1) AS offset_, sum(n) FROM {table} "
+        f"WHERE NOT {is_missing('v')} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    names = [name for name, _ in rows if name]
+    if names and not rows[0][0]:
+        raise InputRejected(
+            f"{int(rows[0][1]):,} dates carry no offset from UTC and the others do "
+            f"({', '.join(names[:4])}): the day is unclear",
+            fix="write all of them with an offset, or all as local days (2024-01-31)",
+            code="time_zones_mixed",
+        )
+    if len(names) > 1 and zone is None:
         raise InputRejected(
             f"the times carry {len(names)} offsets ({', '.join(names[:4])}): the day is unclear",
-            fix="write local days (2024-01-31) or one offset",
+            fix="give the zone of your business days, for example --tz Europe/Paris",
             code="time_zones_mixed",
         )
 
@@ -153,11 +203,14 @@ def _unreadable(
     fix = "write days as 2024-01-31, or give --date-format"
     row = connection.execute(
         "SELECT count(*) FILTER (regexp_full_match(d, '[12]\\d{9}(\\d{3})?')), "
-        "count(*) FILTER (regexp_full_match(d, '[1-6]\\d{4}([.]\\d+)?')), count(*) FROM written"
+        "count(*) FILTER (regexp_full_match(d, '[1-6]\\d{4}([.]\\d+)?')), count(*), max(length(d)) "
+        "FROM written"
     ).fetchone()
     assert row is not None
     if row[2] and row[0] == row[2]:
         what = "are seconds or milliseconds since 1970"
+        unit = "s" if row[3] == 10 else "ms"
+        fix = f"give --epoch {unit}, and --tz for the zone of your business days"
     elif row[2] and row[1] == row[2]:
         what = "are Excel's serial numbers of days"
     elif twins := [form for form, n in hits.items() if n][:3]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import duckdb
@@ -27,10 +28,29 @@ def is_missing(column: str) -> str:
     return f"({column} IS NULL OR lower({trimmed(column)}) IN ({words}))"
 
 
+def bare(column: str, symbol: str | None, *, accounting: bool) -> str:
+    """SQL: the text without its currency sign; ``accounting`` makes ``-5`` of ``(5)`` and ``5-``."""
+
+    def without(text: str) -> str:
+        if symbol is None:
+            return text
+        sign = re.escape(symbol.strip())
+        text = f"regexp_replace({text}, {literal(rf'^([-+]?)[{SPACES}]*{sign}[{SPACES}]*')}, '\\1')"
+        return f"regexp_replace({text}, {literal(rf'[{SPACES}]*{sign}(-?)$')}, '\\1')"
+
+    text = without(trimmed(column))
+    if accounting:
+        pattern = literal(rf"^(?:\(([^()]*)\)|([^-()]*[^-()\s])[{SPACES}]*-)$")
+        text = without(f"regexp_replace({text}, {pattern}, '-\\1\\2')")
+    return text
+
+
 def decimal_mark(
-    connection: duckdb.DuckDBPyConnection, tables: Sequence[str], max_bad: float
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[str], max_bad: float, column: str = "v"
 ) -> tuple[str, str]:
     """The decimal mark of the texts ``v`` (each ``n`` times) of ``tables``, and the evidence.
+
+    ``column`` is SQL that makes a number's text of ``v``.
 
     A mark is proved decimal by a value in which it cannot part thousands (``12,5``, ``0.125``,
     ``1.234,56``). ``10,500`` alone proves nothing.
@@ -41,7 +61,7 @@ def decimal_mark(
     proof = dict.fromkeys(".,", 0)
     open_cases = dict.fromkeys(".,", 0)
     for table in tables:
-        text = f"regexp_replace(v, '[{SPACES}'']', '', 'g')"
+        text = f"regexp_replace({column}, '[{SPACES}'']', '', 'g')"
         counts = ", ".join(
             f"coalesce(sum(n) FILTER (regexp_full_match(w, {literal(pattern)})), 0)"
             for mark, other in ((".", ","), (",", "."))
@@ -78,6 +98,25 @@ def decimal_mark(
     return ".", "no value has decimals"
 
 
+def thousands(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[str], decimal: str, column: str = "v"
+) -> tuple[str, str] | None:
+    """The sign that most often parts thousands in the texts ``v``, and how often; None where none."""
+    other = "," if decimal == "." else "."
+    grouped = literal(
+        rf"[-+]?\d{{1,3}}([{other}{SPACES}'])\d{{3}}([{other}{SPACES}']\d{{3}})*([{decimal}]\d*)?"
+    )
+    texts = " UNION ALL ".join(f"SELECT {column} AS w, n FROM {table}" for table in tables)
+    row = connection.execute(
+        f"SELECT regexp_extract(w, {grouped}, 1) AS sign, sum(n) AS found FROM ({texts}) "
+        f"WHERE regexp_full_match(w, {grouped}) GROUP BY sign ORDER BY found DESC, sign LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return None
+    sign = row[0] if row[0] in ".,'" else f"U+{ord(row[0]):04X}"
+    return sign, f"{int(row[1]):,} values"
+
+
 def _patterns(mark: str, other: str) -> tuple[str, str]:
     m, o = f"[{mark}]", f"[{other}]"
     proved = (
@@ -93,8 +132,8 @@ def as_decimal(column: str, mark: str, kind: str) -> str:
     grouped = rf"[-+]?\d{{1,3}}([{other}{SPACES}']\d{{3}})+([{mark}]\d*)?"
     simple = rf"[-+]?(\d+([{mark}]\d*)?|[{mark}]\d+)([eE][-+]?\d{{1,3}})?"
     text = trimmed(column)
-    bare = f"regexp_replace({text}, {literal(f'[{other}{SPACES}' + chr(39) + ']')}, '', 'g')"
-    pointed = bare if mark == "." else f"replace({bare}, ',', '.')"
+    joined = f"regexp_replace({text}, {literal(f'[{other}{SPACES}' + chr(39) + ']')}, '', 'g')"
+    pointed = joined if mark == "." else f"replace({joined}, ',', '.')"
     return (
         f"CASE WHEN regexp_full_match({text}, {literal(f'{simple}|{grouped}')}) "
         f"THEN TRY_CAST({pointed} AS {kind}) END"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from bayesseg.errors import InputRejected, ResourcesMissing
-from bayesseg.ingest.clean import FIXES, clean, finding
-from bayesseg.ingest.columns import resolve
+from bayesseg.ingest.clean import FIXES, clean
+from bayesseg.ingest.columns import Roles, resolve
+from bayesseg.ingest.findings import finding, many
 from bayesseg.ingest.options import Options
+from bayesseg.ingest.quality import quality
 from bayesseg.ingest.raw import infer, load, shown
+from bayesseg.ingest.refusals import collected, together
 from bayesseg.ingest.session import identifier
 from bayesseg.ingest.source import Source, opened
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ANYTHING = Options()
+_QUARANTINE = "SELECT * FROM quarantine ORDER BY record"
+_ROWS = 50_000
+_KEPT = ("bayesseg_source", "bayesseg_ids", "incoming", "quarantine", "who")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +38,37 @@ class Purchases:
     """Clean purchase rows in a DuckDB session, with the account of every raw row.
 
     Attributes:
-        connection: holds ``bayesseg_source(customer_id, purchase_day, recorded_day, order_id,
-            amount)``, in which customers are numbered in the order of their ids, and
-            ``bayesseg_ids(customer_id, id)``, which says who is who.
-        provenance: source, dialect, columns, policies, rows, days and findings (JSON-able; neither
-            ids nor paths).
-        quarantine: bad rows: ``record`` (1 is the first after the header), ``reason``, and the
-            source's own values.
+        connection: holds ``bayesseg_source(customer_id, purchase_day, recorded_day, amount)``, with
+            ``order_id``, ``cost`` and levels ``s0, s1, ...`` where they were asked for, in which
+            customers are numbered in the order of their ids, and ``bayesseg_ids(customer_id, id)``,
+            which says who is who.
+        provenance: source, dialect, columns, policies, rows, days, quality and findings (JSON-able;
+            neither ids nor paths).
+        refused: what stands in the way of using them; empty unless :func:`examine` read them.
     """
 
     connection: duckdb.DuckDBPyConnection
     provenance: Mapping[str, Any]
-    quarantine: pd.DataFrame
+    refused: tuple[InputRejected, ...] = ()
+
+    @property
+    def quarantine(self) -> pd.DataFrame:
+        """Bad rows: ``record`` (1 is the first after the header), ``reason`` and the source's values."""
+        frame: pd.DataFrame = self.connection.execute(_QUARANTINE).df()
+        return frame
+
+    def quarantine_batches(self) -> Iterator[pd.DataFrame]:
+        """The same, some rows at a time."""
+        with self.connection.cursor() as cursor:  # beside whatever the session has not fetched yet
+            for batch in cursor.sql(_QUARANTINE).to_arrow_reader(_ROWS):
+                yield batch.to_pandas()
+
+    def ids_of(self, records: Sequence[int]) -> list[str]:
+        """The ids in the named records, as far as they are readable; for people who asked for them."""
+        found = self.connection.execute(
+            "SELECT id FROM who WHERE record IN (SELECT unnest(?)) ORDER BY record", [list(records)]
+        ).fetchall()
+        return list(dict.fromkeys(one for (one,) in found))
 
     def close(self) -> None:
         """Give back the memory and the disk space; both also go with the last reference."""
@@ -62,14 +87,29 @@ def read_purchases(
     """Read a purchase log; each row is used or set aside with one reason.
 
     Args:
-        source: path of a delimited file (also gzipped) or of a Parquet file, or any frame that
-            hands out Arrow batches.
+        source: path of delimited text, JSON lines (both also gzipped), a Parquet file, a workbook or
+            a DuckDB file; address of a PostgreSQL server; or any frame that hands out Arrow batches.
         options: columns, dialect and policies; ``None`` in them means inferred and recorded.
         today: rows after it are bad; the machine's own day by default.
 
     Raises:
         InputRejected: the source is unreadable, ambiguous, or too many rows are bad (exit 3).
         UsageError: the path does not exist, or the source is no source (exit 2).
+    """
+    purchases = examine(source, options, today=today)
+    if purchases.refused:
+        raise together(purchases.refused)
+    return purchases
+
+
+def examine(
+    source: Source, options: Options = _ANYTHING, *, today: date | None = None
+) -> Purchases:
+    """Like :func:`read_purchases`, but what can be looked at in spite of a refusal comes back with it.
+
+    Raises:
+        InputRejected: nothing can be looked at.
+        UsageError: as there.
     """
     folder = Path(tempfile.mkdtemp(prefix="bayesseg-"))
     try:
@@ -88,22 +128,33 @@ def read_purchases(
 
 
 def _read(source: Source, options: Options, today: date, folder: Path) -> Purchases:
-    with opened(source, folder, encoding=options.encoding, delimiter=options.delimiter) as relation:
+    with opened(source, folder, options.how()) as relation:
         connection = relation.connection
         roles = resolve(list(relation.types), options)
-        columns = load(relation, roles)
+        columns = load(relation, roles, options)
     (folder / "source.csv").unlink(missing_ok=True)
-    _same_encoding(connection, relation.found)
-    typed = infer(connection, roles, columns, options)
+    refused: list[InputRejected] = []
+    with collected(refused):
+        _same_encoding(connection, relation.found)
+    with collected(refused):
+        typed = infer(connection, roles, columns, options)
+    if refused:
+        raise together(refused)
     cleaned = clean(connection, typed, options, today)
-    quarantine = _quarantine(connection, columns, options)
+    judged = quality(connection, columns, cleaned.excluded)
+    findings = [*cleaned.findings, *judged.findings, *_groups(connection, roles)]
+    _set_bad_rows_aside(connection, columns, options)
+    connection.execute(
+        "CREATE TABLE who AS SELECT record, c AS id FROM raw WHERE record IN (SELECT unnest(?))",
+        [sorted({record for one in findings for record in one["records"]})],
+    )
     days = connection.execute(
         "SELECT CAST(min(purchase_day) AS VARCHAR), CAST(max(recorded_day) AS VARCHAR), "
         "count(DISTINCT purchase_day), (SELECT count(*) FROM bayesseg_ids) FROM bayesseg_source"
     ).fetchone()
     assert days is not None
     for (table,) in connection.execute("SHOW TABLES").fetchall():
-        if table not in ("bayesseg_source", "bayesseg_ids", "incoming"):
+        if table not in _KEPT:
             connection.execute(f"DROP TABLE {identifier(table)}")
     dialect = {**relation.found, **typed.dialect}
     guessed = _encoding_finding(dialect)
@@ -121,18 +172,74 @@ def _read(source: Source, options: Options, today: date, folder: Path) -> Purcha
             "missing_ids": "drop" if options.drop_missing_id else "quarantine",
             "max_bad": options.max_bad,
             "purchase": "one per customer and day",
-            "day": relation.zones.get(roles.date, "as written"),
+            "money": "margin" if roles.cost else "revenue",
+            "day": options.tz or relation.zones.get(roles.date, "as written"),
+            "currency": typed.currency.name,
+            "ids_kept": len(options.keep_id),
+            "given": options.given(),
         },
         "rows": {
             "in": cleaned.rows_in,
             "used": cleaned.rows_used,
             "excluded": dict(cleaned.excluded),
         },
+        **(
+            {"shares": {n: list(levels) for n, levels in roles.shares.items()}}
+            if roles.shares
+            else {}
+        ),
         "days": {"first": days[0], "last": days[1], "distinct": int(days[2])},
         "ids": int(days[3]),
-        "findings": [*guessed, *map(dict, cleaned.findings)],
+        "quality": dict(judged.facts),
+        "findings": [
+            *guessed,
+            *relation.findings(roles.customer_id),
+            *map(dict, findings),
+        ],
     }
-    return Purchases(connection, provenance, quarantine)
+    return Purchases(connection, provenance, cleaned.refused)
+
+
+def _groups(connection: duckdb.DuckDBPyConnection, roles: Roles) -> list[dict[str, Any]]:
+    """How many accounts are how many customers, and what is odd about it."""
+    if roles.group is None:
+        return []
+    connection.execute(
+        "CREATE TABLE member AS SELECT own, c, g IS NOT NULL AND c IS DISTINCT FROM own AS moved, "
+        "count(*) AS n FROM raw JOIN rows USING (record) WHERE reason IS NULL GROUP BY ALL"
+    )
+    row = connection.execute(
+        "SELECT count(DISTINCT own), count(DISTINCT c), "
+        "(SELECT count(*) FROM (SELECT own FROM member WHERE own <> '' GROUP BY own "
+        "HAVING count(DISTINCT c) > 1)), "
+        "(SELECT count(DISTINCT c) FROM member WHERE NOT moved AND c IN "
+        "(SELECT c FROM member WHERE moved)) FROM member"
+    ).fetchone()
+    assert row is not None
+    accounts, customers, several, alike = map(int, row)
+    found = [
+        finding(
+            "grouped",
+            "note",
+            accounts,
+            f"{many(accounts, 'account')} summed to {many(customers, 'customer')} by "
+            f"{roles.group!r}; who has no group there stays a customer of its own",
+        ),
+        finding(
+            "group_several",
+            "warning",
+            several,
+            f"{many(several, 'account')} in several groups: each row counts for its own group",
+            "if an account moved, give it one group throughout",
+        ),
+        finding(
+            "group_like_account",
+            "note",
+            alike,
+            f"{many(alike, 'group')} whose id is that of an account too: taken as one customer",
+        ),
+    ]
+    return [one for one in found if one["count"]]
 
 
 def _encoding_finding(dialect: Mapping[str, tuple[str, str, str]]) -> list[dict[str, Any]]:
@@ -162,14 +269,16 @@ def _same_encoding(
         )
 
 
-def _quarantine(
+def _set_bad_rows_aside(
     connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], options: Options
-) -> pd.DataFrame:
+) -> None:
     reasons = [r for r in FIXES if r != "id_missing" or not options.drop_missing_id]
     marks = ", ".join(f"'{reason}'" for reason in reasons)
-    values = ", ".join(f"raw.{short} AS {identifier(name)}" for short, name in columns.items())
-    frame: pd.DataFrame = connection.execute(
-        f"SELECT record, reason, {values} FROM rows JOIN raw USING (record) "
-        f"WHERE reason IN ({marks}) ORDER BY record"
-    ).df()
-    return frame
+    own = {"c": "own"} if "g" in columns else {}
+    values = ", ".join(
+        f"raw.{own.get(short, short)} AS {identifier(name)}" for short, name in columns.items()
+    )
+    connection.execute(
+        f"CREATE TABLE quarantine AS SELECT record, reason, {values} FROM rows "
+        f"JOIN raw USING (record) WHERE reason IN ({marks})"
+    )

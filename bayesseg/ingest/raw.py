@@ -10,10 +10,13 @@ from typing import Any
 import duckdb
 
 from bayesseg.errors import InputRejected
-from bayesseg.ingest.columns import Roles
-from bayesseg.ingest.dates import as_day, date_format, given_format
-from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimmed
+from bayesseg.ingest.columns import Roles, Terms
+from bayesseg.ingest.currencies import Currency, settle
+from bayesseg.ingest.dates import as_day, as_epoch, date_format, given_format
+from bayesseg.ingest.ids import as_id
+from bayesseg.ingest.numbers import as_decimal, bare, decimal_mark, is_missing, thousands, trimmed
 from bayesseg.ingest.options import Options, flag
+from bayesseg.ingest.refusals import collected, together
 from bayesseg.ingest.session import identifier
 from bayesseg.ingest.source import Relation, fingerprint
 
@@ -24,6 +27,8 @@ NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DECIMAL\(|FLOAT$|DOUBL
 EXACT = "DECIMAL(18,4)"
 """Money: sums are exact, whatever the order of the rows and the number of threads."""
 _FACTOR = "DECIMAL(18,6)"
+_POINTED = "DECIMAL(38,10)"
+_LONGEST = 60
 
 
 _HIDDEN = r"[\x00-\x1f\x7f\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FEFF}]"
@@ -35,39 +40,53 @@ class Typed:
 
     Each distinct text is read once, in tables ``read_c``, ``read_d``, ``read_a0``, ...; those of ids
     carry a ``code``, which orders as the texts do.
-    ``dialect`` is what was found on the way.
+    ``carried`` holds what the lines bring along besides, by name: ``cost``, and ``s0, s1, ...`` of
+    shares. ``currency`` and ``dialect`` are what was found on the way.
     """
 
     day: str
     amount: str
     day_missing: str
     amount_missing: str
+    cost_missing: str
+    carried: Mapping[str, str]
     joins: str
+    currency: Currency
     dialect: Mapping[str, tuple[str, str, str]]
 
 
-def load(relation: Relation, roles: Roles) -> dict[str, str]:
+def load(relation: Relation, roles: Roles, options: Options) -> dict[str, str]:
     """Copy the needed columns into ``raw``, numbered in source order; name in raw -> in source."""
     columns = {"c": roles.customer_id, "d": roles.date}
     columns |= {f"a{i}": name for i, name in enumerate(roles.amounts)}
     columns |= {"o": roles.order_id} if roles.order_id else {}
     columns |= {"e": roles.extract} if roles.extract else {}
+    columns |= {"u": roles.currency} if roles.currency else {}
+    columns |= {"g": roles.group} if roles.group else {}
+    columns |= {f"s{i}": name for i, name in enumerate(roles.shares)}
     types, chosen = relation.types, []
     for short, name in columns.items():
         sql = identifier(name)
-        if short in "oe":
+        if short[0] in "oeus":
             sql = f"CAST({sql} AS VARCHAR)"
-        elif short == "c":
-            sql = id_column(sql, name, types[name])
+        elif short in "cg":
+            option = "--customer-id" if short == "c" else "--group"
+            sql = id_column(sql, name, types[name], relation.unfit.get(name), option)
         elif short == "d":
-            sql = _day(sql, name, types[name], relation.zones.get(name))
+            sql = _day(sql, name, types[name], options.tz or relation.zones.get(name))
+        elif name in relation.pointed:
+            sql = f"TRY_CAST({sql} AS {_POINTED})"
         elif types[name] != TEXT and not NUMBER.match(types[name]):
             raise _wrong_type("--amount", name, types[name], "numbers")
         chosen.append(f"{sql} AS {short}")
-    relation.connection.execute(
-        f"CREATE TABLE raw AS SELECT row_number() OVER () AS record, {', '.join(chosen)}, "
+    made = (
+        f"SELECT row_number() OVER () AS record, {', '.join(chosen)}, "
         f"{fingerprint(list(types))} AS f FROM {relation.sql}"
     )
+    if roles.group:  # whoever belongs to a group is its customer; own ids stay for people to see
+        whose = f"CASE WHEN {is_missing('g')} THEN c ELSE {trimmed('g')} END"
+        made = f"SELECT * REPLACE ({whose} AS c), c AS own FROM ({made})"
+    relation.connection.execute(f"CREATE TABLE raw AS {made}")
     if relation.connection.execute("SELECT record FROM raw LIMIT 1").fetchone() is None:
         raise InputRejected("the source has no rows", fix="give the purchases", code="no_rows")
     return columns
@@ -81,8 +100,16 @@ def _wrong_type(option: str, name: str, kind: str, wanted: str) -> InputRejected
     )
 
 
-def id_column(sql: str, name: str, kind: str) -> str:
+def id_column(
+    sql: str, name: str, kind: str, unfit: str | None = None, option: str = "--customer-id"
+) -> str:
     """SQL of an id as text; refuses types in which ids have been lost already."""
+    if unfit is not None:
+        raise InputRejected(
+            f"the ids in {name!r} are not ids: {unfit}",
+            fix=f"write the ids as text in the source, or choose another column by {option}",
+            code="id_type",
+        )
     if kind in ("FLOAT", "DOUBLE", "BOOLEAN"):
         raise InputRejected(
             f"the ids in {name!r} are {kind}: what they were has been lost on the way",
@@ -90,7 +117,7 @@ def id_column(sql: str, name: str, kind: str) -> str:
             code="id_type",
         )
     if kind not in (TEXT, "UUID") and not WHOLE.match(kind):
-        raise _wrong_type("--customer-id", name, kind, "ids")
+        raise _wrong_type(option, name, kind, "ids")
     return f"CAST({sql} AS VARCHAR)"
 
 
@@ -119,45 +146,65 @@ def infer(
         connection.execute(
             f"CREATE TABLE texts_{short} AS SELECT {short} AS v, count(*) AS n FROM raw GROUP BY v"
         )
-    hidden = f"length(v) > 256 OR regexp_matches(v, '{_HIDDEN}')"
-    reads = {"c": (f"CASE WHEN {trimmed('v')} <> '' THEN v END", hidden)}
+    read_id = as_id("v", options)
+    hidden = f"length({read_id}) > 256 OR regexp_matches({read_id}, '{_HIDDEN}')"
+    reads = {"c": (f"CASE WHEN {trimmed('v')} <> '' THEN {read_id} END", hidden)}
     dialect: dict[str, tuple[str, str, str]] = {}
-    if "d" in texts:
-        dialect["date_format"] = _settled(
-            options.date_format and given_format(options.date_format),
-            lambda: date_format(connection, "texts_d"),
-        )
-        reads["d"] = as_day("v", dialect["date_format"][0]), is_missing("v")
+    refused: list[InputRejected] = []
+    if "d" in texts and options.epoch:
+        dialect["epoch"] = options.epoch, "", "given"
+        reads["d"] = as_epoch("v", options.epoch, options.tz), is_missing("v")
+    elif "d" in texts:
+        with collected(refused):
+            dialect["date_format"] = _settled(
+                options.date_format and given_format(options.date_format),
+                lambda: date_format(connection, "texts_d", options.tz),
+            )
+            reads["d"] = as_day("v", dialect["date_format"][0], options.tz), is_missing("v")
     if money := [short for short in amounts if short in texts]:
         tables = [f"texts_{short}" for short in money]
-        dialect["decimal"] = _settled(
-            options.decimal, lambda: decimal_mark(connection, tables, options.max_bad)
-        )
-        mark = dialect["decimal"][0]
-        reads |= {short: (as_decimal("v", mark, _FACTOR), is_missing("v")) for short in money}
+        number = bare("v", options.currency_symbol, accounting=options.accounting_negatives)
+        with collected(refused):
+            dialect["decimal"] = _settled(
+                options.decimal, lambda: decimal_mark(connection, tables, options.max_bad, number)
+            )
+            mark = dialect["decimal"][0]
+            if parted := thousands(connection, tables, mark, number):
+                dialect["thousands"] = *parted, "inferred"
+            read = as_decimal(number, mark, _FACTOR), is_missing("v")
+            reads |= dict.fromkeys(money, read)
+    with collected(refused):
+        currency = settle(connection, roles.currency, options)
+    if refused:
+        raise together(refused)
     for short, (value, mark_of) in reads.items():
         # ids are numbered in the order of their texts: numbers group and join in half the time
-        number = ", CAST(row_number() OVER (ORDER BY value) AS INTEGER) AS code"
+        number = ", CAST(dense_rank() OVER (ORDER BY value) AS INTEGER) AS code"
         connection.execute(
             f"CREATE TABLE read_{short} AS SELECT *{number if short == 'c' else ''} FROM "
             f"(SELECT v, {value} AS value, {mark_of} AS mark FROM texts_{short})"
         )
-    factors, gaps = {}, []
+    factors, gaps = {}, {}
     for short in amounts:
         own = f"TRY_CAST(raw.{short} AS {_FACTOR})"
         gap = f"raw.{short} IS NULL OR isnan(raw.{short}::DOUBLE)"
         factors[columns[short]] = f"read_{short}.value" if short in money else own
-        gaps.append(f"read_{short}.mark" if short in money else f"({gap})")
+        gaps[columns[short]] = f"read_{short}.mark" if short in money else f"({gap})"
+    carried = {"cost": f"TRY_CAST({_sum(roles.cost, factors)} AS {EXACT})"} if roles.cost else {}
+    carried |= {f"s{i}": _level(f"raw.s{i}") for i in range(len(roles.shares))}
     return Typed(
         day="read_d.value" if "d" in texts else "raw.d",
-        amount=_sum(roles, factors),
+        amount=_sum(roles.terms, factors),
         day_missing="read_d.mark" if "d" in texts else "raw.d IS NULL",
-        amount_missing=" OR ".join(gaps),
+        amount_missing=_any(roles.terms, gaps),
+        cost_missing=_any(roles.cost, gaps),
+        carried=carried,
         joins=" ".join(
             f"JOIN read_{short} ON raw.{short} IS NOT DISTINCT FROM read_{short}.v"
             for short in reads
         ),
         dialect=dialect,
+        currency=currency,
     )
 
 
@@ -168,10 +215,22 @@ def _settled(given: str | None, infer_it: Any) -> tuple[str, str, str]:
     return value, why, "inferred"
 
 
-def _sum(roles: Roles, factors: Mapping[str, str]) -> str:
-    """The amount expression: products rounded to six decimals one by one, then added."""
+def _any(terms: Terms, gaps: Mapping[str, str]) -> str:
+    """Whether a column of the expression is missing."""
+    return " OR ".join(dict.fromkeys(gaps[name] for _, names in terms for name in names))
+
+
+def _level(column: str) -> str:
+    """A level of a share; no text that a person could not read or would not call a level."""
+    text = trimmed(column)
+    fine = f"length({text}) BETWEEN 1 AND {_LONGEST} AND NOT regexp_matches({text}, '{_HIDDEN}')"
+    return f"CASE WHEN {fine} THEN {text} END"
+
+
+def _sum(terms_of: Terms, factors: Mapping[str, str]) -> str:
+    """An expression: products rounded to six decimals one by one, then added."""
     terms = []
-    for sign, names in roles.terms:
+    for sign, names in terms_of:
         product = factors[names[0]]
         for name in names[1:]:
             product = f"TRY_CAST({product} * {factors[name]} AS {_FACTOR})"
@@ -181,7 +240,13 @@ def _sum(roles: Roles, factors: Mapping[str, str]) -> str:
 
 def shown(dialect: Mapping[str, tuple[str, str, str]]) -> dict[str, dict[str, str]]:
     """Dialect entries as JSON: value, evidence, origin and the flag that overrides."""
+    settled_by = {"thousands": "decimal"}  # the other mark, or a space: nothing is left to say
     return {
-        name: {"value": value, "evidence": why, "origin": origin, "flag": flag(name)}
+        name: {
+            "value": value,
+            "evidence": why,
+            "origin": origin,
+            "flag": flag(settled_by.get(name, name)),
+        }
         for name, (value, why, origin) in dialect.items()
     }

@@ -12,14 +12,23 @@ DISK_LIMIT = "100GB"
 
 
 def open_session(scratch: Path, inputs: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
-    """An in-memory database that spills into ``scratch`` and may read ``inputs`` only.
+    """An in-memory database that spills into ``scratch`` and may read ``inputs`` only."""
+    return confined(duckdb.connect(":memory:"), scratch, inputs)
+
+
+def confined(
+    connection: duckdb.DuckDBPyConnection,
+    scratch: Path,
+    inputs: Sequence[Path] = (),
+    memory: str = MEMORY_LIMIT,
+) -> duckdb.DuckDBPyConnection:
+    """``connection``, which from now on spills into ``scratch`` and reads ``inputs`` and itself only.
 
     The order of the settings matters: paths are allowed first, access is closed, then all is locked.
     """
-    connection = duckdb.connect(":memory:")
     allowed = ", ".join(literal(str(path)) for path in inputs)
     for setting in (
-        f"memory_limit = '{MEMORY_LIMIT}'",
+        f"memory_limit = '{memory}'",
         f"temp_directory = {literal(str(scratch))}",
         f"max_temp_directory_size = '{DISK_LIMIT}'",
         "autoinstall_known_extensions = false",

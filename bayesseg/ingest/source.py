@@ -1,11 +1,13 @@
-"""Any source as one relation inside a DuckDB session: delimited text, Parquet or a frame."""
+"""Any source as one relation inside a DuckDB session: a file, a frame, a database."""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,8 +17,21 @@ import pyarrow.parquet as pq
 
 from bayesseg._files import sha256_of
 from bayesseg.errors import InputRejected, UsageError
+from bayesseg.ingest import cells
+from bayesseg.ingest.database import (
+    duckdb_rows,
+    is_address,
+    numerics,
+    of_server,
+    postgres_rows,
+    unquoted,
+)
+from bayesseg.ingest.findings import finding
+from bayesseg.ingest.jsonlines import json_batches
+from bayesseg.ingest.options import How
 from bayesseg.ingest.session import identifier, literal, open_session
-from bayesseg.ingest.text import Text, read_text
+from bayesseg.ingest.text import Text, first_bytes, read_text
+from bayesseg.ingest.workbook import read_workbook
 
 
 @runtime_checkable
@@ -29,6 +44,7 @@ class Frame(Protocol):
 
 
 type Source = str | Path | Frame
+"""A path, the address of a PostgreSQL server (``postgresql://...``) or a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +56,11 @@ class Relation:
         sql: what stands after FROM.
         types: DuckDB type of each column, in order.
         zones: time zone of the columns that carry one.
-        info: kind, sha256 and size of the source (JSON-able, no path).
+        info: kind, sha256 and size of the source, sheet or table (JSON-able, no path, no address).
         found: dialect entries, ``(value, evidence, origin)`` by name.
+        pointed: columns of text that hold numbers written by a program, with a decimal point.
+        unfit: why a column cannot hold ids, where the source itself tells.
+        numbers: columns in which the source stores some cells as numbers, without leading zeros.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -49,42 +68,68 @@ class Relation:
     types: Mapping[str, str]
     zones: Mapping[str, str]
     info: Mapping[str, Any]
-    found: Mapping[str, tuple[str, str, str]]
+    found: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    pointed: frozenset[str] = frozenset()
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
+
+    def findings(self, customer_id: str | None) -> list[dict[str, Any]]:
+        """What the source itself says against the column of ids."""
+        if customer_id not in self.numbers:
+            return []
+        message = f"ids in {customer_id!r} are stored as numbers: 42.0 is read as 42"
+        fix = "if ids such as 00042 were meant, format the column as text in the workbook"
+        return [finding("id_numbers", "note", 1, message, fix)]
+
+
+_USUAL = How()
+_WORKBOOKS = (".xlsx", ".xlsm")
+_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
 @contextmanager
-def opened(
-    source: Source, scratch: Path, *, encoding: str | None = None, delimiter: str | None = None
-) -> Iterator[Relation]:
+def opened(source: Source, scratch: Path, how: How = _USUAL) -> Iterator[Relation]:
     """Open ``source``; whatever goes wrong while it is scanned inside becomes ``InputRejected``."""
-    path = Path(source) if isinstance(source, str | Path) else None
+    path = Path(source) if isinstance(source, str | Path) and not is_address(source) else None
     before = _stamp(path) if path is not None else None
-    try:
-        if path is not None:
-            relation = _from_path(path.resolve(), scratch, encoding, delimiter)
-        elif isinstance(source, Frame):
-            relation = _from_frame(source, scratch)
-        else:
-            raise UsageError(
-                f"a {type(source).__name__} is not a source of rows",
-                fix="give a path, or a pandas, polars or Arrow table",
-            )
-        yield relation
-    except duckdb.OutOfMemoryException:
-        raise
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        if "CSV" in str(error):
-            raise _csv_error(str(error)) from error
-        reason = str(error).splitlines()[0].partition(" Detail: ")[0]
-        raise InputRejected(
-            f"the source cannot be read: {reason}",
-            fix="write the file again" if path else "let each column hold one kind of value",
-            code="unreadable",
-        ) from error
+    with ExitStack() as stack:
+        try:
+            if path is not None:
+                relation = _from_path(path, scratch, how, stack)
+            elif isinstance(source, str):
+                relation = _from_postgres(source, scratch, how, stack)
+            elif isinstance(source, Frame):
+                _only(how, "a frame")
+                relation = _from_frame(source, scratch)
+            else:
+                raise UsageError(
+                    f"a {type(source).__name__} is not a source of rows",
+                    fix="give a path, or a pandas, polars or Arrow table",
+                )
+            yield relation
+        except duckdb.OutOfMemoryException:
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            if "CSV" in str(error):
+                raise _csv_error(str(error)) from error
+            raise _unreadable(str(error), source) from error
     if path is not None and _stamp(path) != before:
         raise InputRejected(
             "the file changed while it was read", fix="read a copy", code="file_changed"
         )
+
+
+def _unreadable(message: str, source: Source) -> InputRejected:
+    reason = message.splitlines()[0].partition(" Detail: ")[0]
+    if is_address(source):
+        return of_server(reason)
+    return InputRejected(
+        f"the source cannot be read: {unquoted(reason)}",
+        fix="let each column hold one kind of value"
+        if isinstance(source, Frame)
+        else "write the file again",
+        code="unreadable",
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -96,18 +141,90 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _from_path(path: Path, scratch: Path, encoding: str | None, delimiter: str | None) -> Relation:
-    info = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+def _from_path(path: Path, scratch: Path, how: How, stack: ExitStack) -> Relation:
+    """What a file is, its first bytes say; only a workbook must also be named as one."""
+    name, path = path.name.lower(), path.resolve()
     with path.open("rb") as handle:
-        parquet = handle.read(4) == b"PAR1"
-    if parquet:
+        magic = handle.read(12)
+    if magic[8:] == b"DUCK":
+        _only(how, "a DuckDB file", "table", "query")
+        reader = stack.enter_context(duckdb_rows(path, scratch, how.table, how.query))
+        return _from_reader(reader, scratch, {"kind": "duckdb", **_asked(how)})
+    info = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    if magic.startswith(b"PK\x03\x04") and name.endswith(_WORKBOOKS):
+        _only(how, "a workbook", "sheet")
+        return _from_workbook(path, scratch, how, info)
+    if magic.startswith(b"\xd0\xcf\x11\xe0"):
+        raise InputRejected(
+            "the file is an old (.xls) or an encrypted Excel workbook",
+            fix="save it as .xlsx without a password",
+            code="workbook",
+        )
+    _only(how, "this file")
+    if magic.startswith(b"PAR1"):
         file = pq.ParquetFile(path, page_checksum_verification=True)
         reader = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
         return _from_reader(reader, scratch, {"kind": "parquet", **info})
-    text = read_text(path, scratch, encoding=encoding, delimiter=delimiter)
+    if name.endswith(_LINES) or _is_json(path):
+        return _from_json(path, scratch, how, info)
+    text = read_text(path, scratch, encoding=how.encoding, delimiter=how.delimiter)
     types = dict.fromkeys(text.names, "VARCHAR")
     connection = open_session(scratch, [text.path])
     return Relation(connection, _read_csv(text), types, {}, {"kind": "csv", **info}, text.found)
+
+
+def _only(how: How, what: str, *fit: str) -> None:
+    """Refuse what was asked of a source that has no such thing."""
+    needs = {"sheet": "a workbook", "table": "a database", "query": "a database"}
+    for name, owner in needs.items():
+        if name not in fit and getattr(how, name) is not None:
+            option = "--query-file" if name == "query" else f"--{name}"
+            raise UsageError(
+                f"{option} is for {owner}, and the source is {what}", fix=f"leave out {option}"
+            )
+
+
+def _asked(how: How) -> dict[str, Any]:
+    """What of a database was read; a query is told by its hash, for it may hold names of people."""
+    if how.query is not None:
+        return {"query_sha256": hashlib.sha256(how.query.encode()).hexdigest(), **_UNKNOWN}
+    return {"table": how.table, **_UNKNOWN}
+
+
+_UNKNOWN: Mapping[str, Any] = {"sha256": None, "bytes": None}
+
+
+def _is_json(path: Path) -> bool:
+    head = first_bytes(path)[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
+    if re.match(rb"\[\s*\{", head):
+        raise InputRejected(
+            "the file is one JSON array", fix="write one object a line: jq -c '.[]'", code="json"
+        )
+    return re.match(rb'\{\s*["}]', head) is not None
+
+
+def _from_json(path: Path, scratch: Path, how: How, info: Mapping[str, Any]) -> Relation:
+    found = cells.survey(json_batches(path, how.encoding))
+    if not found.types:
+        raise InputRejected("the file is empty", fix="give one object a line", code="empty")
+    reader = cells.reader(found, lambda: json_batches(path, how.encoding))
+    relation = _from_reader(reader, scratch, {"kind": "jsonlines", **info})
+    return replace(relation, pointed=found.pointed, unfit=found.unfit)
+
+
+def _from_workbook(path: Path, scratch: Path, how: How, info: Mapping[str, Any]) -> Relation:
+    book = read_workbook(path, how.sheet)
+    found = cells.survey(book.batches())
+    reader = cells.reader(found, book.batches)
+    relation = _from_reader(reader, scratch, {"kind": "excel", "sheet": book.sheet, **info})
+    return replace(relation, pointed=found.pointed, unfit=found.unfit, numbers=found.whole)
+
+
+def _from_postgres(address: str, scratch: Path, how: How, stack: ExitStack) -> Relation:
+    _only(how, "a database", "table", "query")
+    reader = stack.enter_context(postgres_rows(address, how.table, how.query))
+    relation = _from_reader(reader, scratch, {"kind": "postgres", **_asked(how)})
+    return replace(relation, pointed=numerics(reader.schema))
 
 
 def _read_csv(text: Text) -> str:
@@ -123,7 +240,7 @@ def _read_csv(text: Text) -> str:
 
 def _from_frame(frame: Frame, scratch: Path) -> Relation:
     reader = pa.RecordBatchReader.from_stream(frame)
-    return _from_reader(reader, scratch, {"kind": "frame", "sha256": None, "bytes": None})
+    return _from_reader(reader, scratch, {"kind": "frame", **_UNKNOWN})
 
 
 def _from_reader(reader: pa.RecordBatchReader, scratch: Path, info: Mapping[str, Any]) -> Relation:
@@ -140,7 +257,7 @@ def _from_reader(reader: pa.RecordBatchReader, scratch: Path, info: Mapping[str,
         for field in reader.schema
         if pa.types.is_timestamp(field.type) and field.type.tz
     }
-    return Relation(connection, "incoming", types, zones, info, {})
+    return Relation(connection, "incoming", types, zones, info)
 
 
 def fingerprint(names: Sequence[str]) -> str:

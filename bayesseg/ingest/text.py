@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import itertools
+import math
 import re
 import zlib
 from collections import Counter
@@ -19,7 +20,7 @@ from bayesseg.errors import InputRejected, UsageError
 DELIMITERS = (",", ";", "\t", "|")
 _BLOCK = 1 << 20
 _SAMPLE = 10_000
-_BOMBS = 200, 1 << 30
+BOMBS = 200, 1 << 30
 """A file that unpacks to more than so many times its size, beyond so many bytes, is refused."""
 
 _BOMS = (
@@ -70,8 +71,8 @@ def read_text(
         "encoding": (coding, evidence, "inferred" if encoding is None else "given"),
         "delimiter": (mark, why, origin),
     }
-    header = next(csv.reader(lines, delimiter=mark))
-    return Text(readable, _names(header), mark, skip, found)
+    names = header(next(csv.reader(lines, delimiter=mark)))
+    return Text(readable, names, mark, skip, found)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -80,14 +81,14 @@ def _open(path: Path) -> BinaryIO:
     if magic == b"PK\x03\x04":
         raise InputRejected(
             "the file is a zip archive (an Excel workbook is one), not text",
-            fix="save the sheet as CSV, or unpack the archive",
+            fix="save the sheet as CSV, let the name of a workbook end in .xlsx, or unpack the archive",
             code="not_text",
         )
     return cast(BinaryIO, gzip.open(path) if magic[:2] == b"\x1f\x8b" else path.open("rb"))
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    ratio, floor = _BOMBS
+    ratio, floor = BOMBS
     size, total = path.stat().st_size, 0
     try:
         with _open(path) as handle:
@@ -108,7 +109,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 def _encoding(path: Path, given: str | None) -> tuple[str, str, bool]:
     """Encoding, evidence, and whether DuckDB can read the bytes as they stand."""
-    first = next(_blocks(path), b"")
+    first = first_bytes(path)
     coding = given or next((name for bom, name in _BOMS if first.startswith(bom)), "utf-8")
     evidence = "" if given else ("byte order mark" if coding != "utf-8" else "every byte")
     try:
@@ -154,7 +155,7 @@ def _encoding(path: Path, given: str | None) -> tuple[str, str, bool]:
 def _windows(path: Path) -> str:
     """``cp1252``, unless the file mixes encodings or is neither."""
     whole = broken = 0
-    for number, line in enumerate(_byte_lines(path), start=1):
+    for number, line in enumerate(byte_lines(path), start=1):
         if line.isascii():
             continue
         try:
@@ -179,12 +180,22 @@ def _windows(path: Path) -> str:
     return "cp1252"
 
 
-def _byte_lines(path: Path) -> Iterator[bytes]:
+def byte_lines(path: Path, longest: float = math.inf) -> Iterator[bytes]:
+    """The lines of a file (also gzipped), undecoded; a longer one than ``longest`` bytes is refused."""
     rest = b""
     for block in _blocks(path):
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
+        if len(rest) > longest:
+            raise InputRejected(
+                f"a line is longer than {longest:,} bytes", fix="end each record with a line end"
+            )
     yield rest
+
+
+def first_bytes(path: Path) -> bytes:
+    """The beginning of a file, unpacked where it is gzipped."""
+    return next(_blocks(path), b"")
 
 
 def _transcode(path: Path, target: Path, coding: str) -> Path:
@@ -237,8 +248,9 @@ def _widths(lines: Sequence[str], mark: str) -> list[int]:
     return rows[:-1] if cut else rows
 
 
-def _names(header: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in header)
+def header(cells: Sequence[str]) -> tuple[str, ...]:
+    """The names in the first record: each there, each once, and not all of them numbers."""
+    names = tuple(name.strip() for name in cells)
     if missing := [i for i, name in enumerate(names, start=1) if not name]:
         raise InputRejected(
             f"column {missing[0]} of the header has no name",

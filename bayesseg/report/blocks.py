@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a section may read. ``tree`` is the posterior as ArviZ takes it."""
+    """Everything a section may read. ``tree`` is the posterior as ArviZ takes it.
+
+    ``stability`` is what ``segmentation.stability`` found of the run, where it was asked.
+    """
 
     posterior: Posterior
     scores: pd.DataFrame
@@ -23,6 +26,7 @@ class Context:
     words: Words
     include_ids: bool
     tree: Any
+    stability: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,25 +99,34 @@ def encoded(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
+_TITLE = 26  # letters of a line over one of two panels
 _LABEL = 19  # characters beside a row, so that the panels keep room for their titles
 
 
 def _ticks(axis: Any, write: Write, most: int = 5) -> None:
+    """At most ``most`` intervals, fewer where two of their ends would read the same."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(most))
+    low, high = sorted(axis.get_view_interval())
+    for count in range(most, 0, -1):
+        places = MaxNLocator(count, min_n_ticks=1).tick_values(low, high)
+        read = [write(place) for place in places if low <= place <= high]
+        if len(set(read)) == len(read):
+            break
+    axis.set_major_locator(MaxNLocator(count, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
 
 
 def dots(
-    panels: Sequence[tuple[str, Sequence[Interval], Write]],
+    panels: Sequence[tuple[str, Sequence[Mapping[str, Any]], Write]],
     names: Sequence[str],
     *,
-    alike: bool = False,
+    marks: Sequence[int] | None = None,
 ) -> str:
     """One panel a quantity, one row a name: a dot at the mean, a line over the interval.
 
-    Rows differ in colour and shape as segments do, unless they are ``alike``.
+    An interval may have another ``beside`` it, whose mean is an upright stroke. Each row has the colour
+    and shape of its segment: those of ``marks``, by default its place.
     """
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
@@ -129,11 +138,13 @@ def dots(
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for ax, (title, values, write) in zip(axes.flat, panels, strict=False):
             for row, one in enumerate(values):
-                mark = 0 if alike else row
+                mark = row if marks is None else marks[row]
                 colour, marker = PALETTE[mark % len(PALETTE)], MARKERS[mark % len(MARKERS)]
                 ax.plot([one["lo"], one["hi"]], [row, row], color=colour, lw=3, alpha=0.45)
                 ax.plot(one["mean"], row, marker, color=colour, ms=6.5)
-            ax.set_title(title)
+                if beside := one.get("beside"):
+                    ax.plot(beside["mean"], row, "|", color=colour, ms=13, mew=1.8)
+            ax.set_title("\n".join(textwrap.fill(line, _TITLE) for line in title.split("\n")))
             ax.grid(axis="y")
             ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)

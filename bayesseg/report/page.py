@@ -40,6 +40,7 @@ def build(
     document: Mapping[str, Any],
     *,
     include_ids: bool = False,
+    stability: Mapping[str, Any] | None = None,
     language: str = "en",
 ) -> Page:
     """Build the report of a run and its scores.
@@ -49,6 +50,7 @@ def build(
         scores: the score table; columns of parts that the model lacks may be absent.
         document: ``Scores.document``, which stands beside the score file.
         include_ids: show customer ids in the table of customers at risk.
+        stability: what ``segmentation.stability`` found of the run, where it was asked.
         language: a language of ``locale/``.
 
     Returns:
@@ -57,7 +59,7 @@ def build(
     """
     words = load_words(language, posterior.manifest.get("currency"))
     tree = to_datatree(posterior)
-    context = Context(posterior, scores, document, words, include_ids, tree)
+    context = Context(posterior, scores, document, words, include_ids, tree, stability)
     sections = [found for make in SECTIONS if (found := make(context)) is not None]
     purchases = "purchase" in posterior.spec.parts
     html = rendered(

@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 NOTHING = "–"
+ALL = 0.9995
+"""Shares from here on are of all, as far as a percentage shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Words:
         """The mean and the span of an interval apart: "12", "9–15"; the span may be empty.
 
         Where the numbers in one row lie ``apart`` from one another by less than three digits can show,
-        there are more of them.
+        there are more of them. Percentages have one decimal at most; an ``index``, which goes from 0
+        to 1, always two.
         """
         if of is None:
             return NOTHING, ""
@@ -108,7 +111,12 @@ class Words:
             return NOTHING, self.halves({**of, "mean": of["lo"]}, kind, apart)[1]
         scale = 100.0 if kind == "percent" else 1.0
         numbers = [scale * float(of[key]) for key in ("mean", "lo", "hi")]
+        if kind == "percent" and (0 <= numbers[1] <= numbers[2] < 0.05 or numbers[1] >= 99.95):
+            return self.percent(of["hi"]), ""
         places = _places(numbers[2] - numbers[1], numbers[0], scale * apart)
+        places = 2 if kind == "index" else min(places, 1) if kind == "percent" else places
+        if kind != "index" and not any(round(number, places) for number in numbers):
+            places = 0
         mean, lo, hi = (self.fixed(number, places) for number in numbers)
         if kind == "percent":
             mean, hi = self("marks.percent", v=mean), self("marks.percent", v=hi)

@@ -16,8 +16,9 @@ from datetime import date
 import numpy as np
 
 from bayesseg._types import OnProgress, Progress
-from bayesseg.customers import Attributes, Customers
-from bayesseg.errors import InputRejected
+from bayesseg.customers import Attributes, Customers, money_of
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.features import absent
 from bayesseg.posterior import Posterior
 from bayesseg.scoring.blocks import Found, forecasts, memberships
 from bayesseg.scoring.document import document_of
@@ -64,9 +65,12 @@ def score(
 
     Raises:
         InputRejected: the data do not fit the model (no purchases, an as-of before the training
-            data's, a missing feature column).
+            data's, no feature column; one that is missing, where the model refuses missing values;
+            margin in one and revenue in the other).
+        UsageError: a ``margin`` of money that is margin already.
     """
     _accept(posterior, data)
+    _accept_money(posterior, data, settings)
     if not (data.ids[:-1] <= data.ids[1:]).all():
         data = data.take(np.argsort(data.ids, kind="stable"))
     plan = plan_of(posterior, settings)
@@ -90,9 +94,36 @@ def score(
     return Scores(table, document_of(plan, data, sums, table) | {"newcomer": fresh})
 
 
+def _accept_money(posterior: Posterior, data: Customers | Attributes, settings: Settings) -> None:
+    """Money of one kind throughout, and no margin of a margin."""
+    trained, given = money_of(posterior.manifest.get("accounting")), money_of(data.provenance)
+    if trained and given and trained != given:
+        raise InputRejected(
+            f"the model was fitted on {trained}, the data hold {given}",
+            fix="read the data with --cost as at the fit"
+            if trained == "margin"
+            else "read the data without --cost, as at the fit",
+            code="money_differs",
+        )
+    if trained == "margin" and settings.margin != 1:
+        raise UsageError(
+            f"--margin {settings.margin:g}, but the money is margin already: --cost took the costs off",
+            fix="leave --margin out",
+        )
+
+
 def _accept(posterior: Posterior, data: Customers | Attributes) -> None:
     if len(data) == 0:
         raise InputRejected("there is no customer to score", code="empty")
+    if posterior.features is not None:
+        gone, _ = absent(data, posterior.features)
+        if gone and posterior.spec.parts["segments"].options["missing"] == "reject":
+            raise InputRejected(
+                f"the data have no value of {', '.join(map(repr, gone))}, and the model refuses "
+                "missing values",
+                fix='give the column, or fit a model with missing = "model"',
+                code="missing_column",
+            )
     if "purchase" in posterior.spec.parts:
         if not isinstance(data, Customers):
             raise InputRejected(

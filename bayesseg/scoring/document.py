@@ -11,9 +11,11 @@ import pandas as pd
 
 from bayesseg import population
 from bayesseg._types import Array
-from bayesseg.customers import Attributes, Customers
+from bayesseg.customers import Attributes, Customers, money_of
+from bayesseg.features import absent
 from bayesseg.posterior import now
 from bayesseg.scoring.effects import effects
+from bayesseg.scoring.medians import medians
 from bayesseg.scoring.plan import Plan, group_state
 from bayesseg.scoring.settings import LEVEL, QUANTILES
 from bayesseg.scoring.table import meaning_of, unit_of
@@ -34,7 +36,7 @@ def document_of(
     ``discrepancy`` holds the factor behind it, by part.
     """
     posterior, precision = plan.posterior, plan.precision
-    wider = widenings(posterior)
+    wider, margin = widenings(posterior), money_of(posterior.manifest.get("accounting")) == "margin"
     found: dict[str, Any] = {
         "schema_version": 1,
         "settings": asdict(plan.settings) | {"draws": precision.draws},
@@ -47,7 +49,12 @@ def document_of(
             "unit": "posterior standard deviations",
         },
         "interval_level": LEVEL,
-        "units": {name: unit_of(name) for name in table.columns if unit_of(name)},
+        "money": "revenue" if plan.settings.margin == 1 and not margin else "margin",
+        "units": {
+            name: unit.replace("currency", "currency of margin") if margin else unit
+            for name in table.columns
+            if (unit := unit_of(name))
+        },
         "columns": {name: meaning_of(name) for name in table.columns if meaning_of(name)},
         "model": posterior.spec.name,
         "model_id": posterior.manifest["model_id"],
@@ -72,17 +79,41 @@ def document_of(
         "segments": [],
     }
     if "size" in sums:
-        found["segments"] = [_segment(plan, sums, k, len(data)) for k in range(len(plan.shown))]
+        middle = medians(plan, data)
+        found["segments"] = [
+            _segment(plan, sums, middle, k, len(data)) for k in range(len(plan.shown))
+        ]
         assert posterior.features is not None
         found["effects"] = {
-            name: {"measure": one.measure, "role": one.role, **_interval(one.values)}
+            name: {"measure": one.measure, "role": one.role, **_resampled(one.values)}
             for name, one in effects(posterior.features, _beginning("effect_", sums)).items()
         }
     return found
 
 
 def _notes(plan: Plan, data: Customers | Attributes) -> list[str]:
-    """What is to be said of customers whose groups the fit did not know; parts agree mostly."""
+    """What is to be said of columns that the data lack, and of customers in groups new to the fit."""
+    return _lacking(plan, data) + _unknown(plan, data)
+
+
+def _lacking(plan: Plan, data: Customers | Attributes) -> list[str]:
+    state = plan.posterior.features
+    if state is None:
+        return []
+    gone = absent(data, state)
+    says = (
+        "which counts as missing for every customer: segments are told by the others",
+        "by which segments are not profiled",
+    )
+    return [
+        f"the data have no value of {', '.join(map(repr, names))}, {what}"
+        for names, what in zip(gone, says, strict=True)
+        if names
+    ]
+
+
+def _unknown(plan: Plan, data: Customers | Attributes) -> list[str]:
+    """Of groups that the fit did not know; parts agree mostly."""
     if not isinstance(data, Customers):
         return []
     spec = plan.posterior.spec
@@ -130,8 +161,15 @@ def _total(
     return found if widened is None else found | widened.ends(name, sums)
 
 
-def _segment(plan: Plan, sums: Mapping[str, Array], k: int, count: int) -> dict[str, Any]:
-    """One segment with intervals over draws; every member counts by its membership."""
+def _segment(
+    plan: Plan, sums: Mapping[str, Array], middle: Mapping[str, Array], k: int, count: int
+) -> dict[str, Any]:
+    """One segment with intervals over draws; every member counts by its membership.
+
+    Sizes, churn and money are about these customers. ``profile``, ``medians`` and ``levels`` describe
+    a kind of customer, and their intervals carry the sampling of customers too; ``known`` is the
+    share of the members of whom each profiled number is known.
+    """
     point = bool(plan.points)
     size = sums["size"][:, k]
     found: dict[str, Any] = {
@@ -144,13 +182,19 @@ def _segment(plan: Plan, sums: Mapping[str, Array], k: int, count: int) -> dict[
             found[name] = _interval(_ratio(sums[f"segment_{name}"][:, k], size), point=point)
     if "segment_value_at_risk" in sums:
         found["value_at_risk"] = _interval(sums["segment_value_at_risk"][:, k], point=point)
+    profile = _beginning("profile_", sums)
     found["profile"] = {
-        name: _interval(_ratio(total[:, k], known[:, k]))
-        for name, (known, total) in _beginning("profile_", sums).items()
+        name: _resampled(_ratio(total[:, k], known[:, k]))
+        for name, (known, total) in profile.items()
     }
+    found["known"] = {
+        name: _interval(_ratio(known[: len(size), k], size))["mean"]
+        for name, (known, _) in profile.items()
+    }
+    found["medians"] = {name: _resampled(values[:, k]) for name, values in middle.items()}
     found["levels"] = {
         name: {
-            level: _interval(_ratio(counts[j, :, k], counts[:, :, k].sum(axis=0)))
+            level: _resampled(_ratio(counts[j, :, k], counts[:, :, k].sum(axis=0)))
             for j, level in enumerate(levels)
         }
         for name, levels in _levels(plan).items()
@@ -173,6 +217,13 @@ def _beginning(prefix: str, sums: Mapping[str, Array]) -> dict[str, Array]:
 def _ratio(total: Array, of: Array) -> Array:
     """``total / of``, NaN where there is nobody."""
     return np.divide(total, of, out=np.full_like(total, np.nan), where=of > 0)
+
+
+def _resampled(values: Array) -> dict[str, float | None]:
+    """The mean of the first half, and the interval of the second, which reweights the customers."""
+    plain, again = np.split(values, 2)
+    found = _interval(again)
+    return found if found["mean"] is None else found | {"mean": float(plain.mean())}
 
 
 def _interval(values: Array, *, point: bool = False) -> dict[str, float | None]:

@@ -20,7 +20,7 @@ from bayesseg.features import Feature, FeatureState, coded
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The ``measure`` of one column and its value under each draw, (S,); NaN where nothing varies.
+    """The ``measure`` of one column and its value under each draw of the sums; NaN where nothing varies.
 
     ``role`` is ``"base"`` for what the segments were made of, and which therefore differs, or
     ``"descriptor"``.

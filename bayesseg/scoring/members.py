@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesseg._random import Keys, bootstrap_weights, customer_keys
 from bayesseg._types import Array, IntArray
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 AT_ONCE, TOGETHER = 500, 8_192
 """Customers whose draws of memberships are in memory at a time, for each thread; customers to give to
 ``members`` in one call where nothing else decides it."""
-_TEXT = ("segment", "segment_name", "runner_up")
-_NUMBERS = (
-    "segment_probability",
-    "segment_probability_lo",
-    "segment_probability_hi",
-    "runner_up_probability",
-    "p_top_stable",
-    "entropy",
-    "entropy_param",
-    "outlier_p",
-    "n_missing",
-)
+SEGMENT_COLUMNS = {
+    "segment": None,
+    "segment_name": None,
+    "segment_probability": np.nan,
+    "segment_probability_lo": np.nan,
+    "segment_probability_hi": np.nan,
+    "runner_up": None,
+    "runner_up_probability": np.nan,
+    "p_top_stable": np.nan,
+    "entropy": np.nan,
+    "entropy_param": np.nan,
+    "outlier_p": np.nan,
+    "n_missing": np.nan,
+}
+"""The columns every run with segments gives, in order, and what stands there where it gives none."""
 
 
 def members(
@@ -56,21 +60,23 @@ def members(
 
     Returns:
         Columns, and sums: ``size`` (S, K), ``segment_NAME`` (S, K) of what is ``per_draw``,
-        ``effect_NAME`` (j, S, K) as ``effects.columns`` has them and ``profile_NAME`` (2, S, K): how
-        many are known, and their values' sum.
+        ``effect_NAME`` (j, 2 S, K) as ``effects.columns`` has them and ``profile_NAME`` (2, 2 S, K):
+        how many are known, and their values' sum. The last S of these count each customer by a
+        weight of the Bayesian bootstrap: they vary as if other customers of the kind had come.
     """
     state = plan.posterior.features
     assert state is not None
     some = data.take(customers)
-    raw = raw_columns(some, plan.posterior.spec.features)
+    raw = raw_columns(some, plan.posterior.spec.features, state)
     matrix = apply(state, raw)
+    keys = customer_keys(some.ids, plan.posterior.manifest["seed"])
     order = np.lexsort(np.isnan(matrix).T)  # what a pattern of missing cells needs is reckoned once
     values, sums = dict[str, Any](), dict[str, Array]()
     for start in range(0, len(order), AT_ONCE):
         place = order[start : start + AT_ONCE]
         own = {name: found[place] for name, found in raw.items()}
         drawn = {name: found[row[place]] for name, found in per_draw.items()}
-        piece, more = _some(plan, some, place, own, matrix[place], drawn)
+        piece, more = _some(plan, some, place, own, matrix[place], drawn, keys[place])
         for name, found in piece.items():
             values.setdefault(name, np.empty(len(order), dtype=found.dtype))[place] = found
         sums = {name: sums.get(name, 0.0) + found for name, found in more.items()}
@@ -84,6 +90,7 @@ def _some(
     raw: Mapping[str, NDArray[Any]],
     matrix: Array,
     per_draw: Mapping[str, Array],
+    keys: Keys,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Array]]:
     posterior = plan.posterior
     state = posterior.features
@@ -102,7 +109,9 @@ def _some(
         values = raw[name].astype(np.float64)
         known = np.isfinite(values)
         weighed[f"profile_{name}"] = np.stack([known, np.where(known, values, 0.0)], axis=1)
-    sums = {"size": member.sum(axis=0)} | _summed(weighed, member)
+    again = member * bootstrap_weights(keys, member.shape[1])[..., None]
+    both = np.concatenate([member, again], axis=1)
+    sums = {"size": member.sum(axis=0)} | _summed(weighed, both)
     sums |= {
         f"segment_{name}": np.einsum("nsk,ns->sk", member, per_draw[name])
         for name in ("p_churn", "clv", "value_at_risk")
@@ -148,7 +157,7 @@ def _columns(plan: Plan, member: Array) -> dict[str, NDArray[Any]]:
 
 
 def _summed(columns: Mapping[str, Array], member: Array) -> dict[str, Array]:
-    """Sums of each column (n, j) by membership, (j, S, K), in one pass over the rows."""
+    """Sums of each column (n, j) by membership (n, S, K), (j, S, K), in one pass over the rows."""
     widths = [found.shape[1] for found in columns.values()]
     total = over_rows(np.concatenate(list(columns.values()), axis=1), member)
     return dict(zip(columns, np.split(total, np.cumsum(widths)[:-1]), strict=True))
@@ -157,10 +166,12 @@ def _summed(columns: Mapping[str, Array], member: Array) -> dict[str, Array]:
 def blank(posterior: Posterior, count: int) -> dict[str, NDArray[Any]]:
     """The segment columns of a run whose segmentation failed its gates: there, and empty."""
     names = [
-        f"membership_{name}{end}"
-        for name in (one.id for one in shown(posterior.manifest["segments"]))
+        f"membership_{one.id}{end}"
+        for one in shown(posterior.manifest["segments"])
         for end in ("", "_lo", "_hi")
     ]
-    return {name: np.full(count, None, dtype=object) for name in _TEXT} | {
-        name: np.full(count, np.nan) for name in (*_NUMBERS, *names)
+    empty = SEGMENT_COLUMNS | dict.fromkeys(names, np.nan)
+    return {
+        name: np.full(count, value, dtype=object if value is None else np.float64)
+        for name, value in empty.items()
     }

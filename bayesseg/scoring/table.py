@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayesseg.customers import Attributes, Customers
 from bayesseg.posterior import Posterior, now
+from bayesseg.scoring.members import SEGMENT_COLUMNS
 from bayesseg.scoring.settings import Settings
 
 if TYPE_CHECKING:
@@ -160,18 +161,7 @@ _PREDICTIVE = {
 }
 """What only ``predictive`` draws, and the expectation it stands beside."""
 _ORDER = (
-    "segment",
-    "segment_name",
-    "segment_probability",
-    "segment_probability_lo",
-    "segment_probability_hi",
-    "runner_up",
-    "runner_up_probability",
-    "p_top_stable",
-    "entropy",
-    "entropy_param",
-    "outlier_p",
-    "n_missing",
+    *SEGMENT_COLUMNS,
     "p_alive",
     "p_churn",
     "p_churn_lo",

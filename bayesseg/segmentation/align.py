@@ -18,6 +18,10 @@ KEPT = 0.75
 """A segment with at least this soft Jaccard keeps its id and name."""
 PART = 0.6
 """A segment of which this share went into, or came from, another one is its part."""
+HEIR = 0.2
+"""A segment that took at least this share of one that died is its heir."""
+
+_TINY = 1e-300
 
 
 def jaccard(p: Array, q: Array, weights: Array | None = None) -> Array:
@@ -26,16 +30,17 @@ def jaccard(p: Array, q: Array, weights: Array | None = None) -> Array:
     low = np.stack([row @ np.minimum(p[:, [j]], q) for j in range(p.shape[1])])
     whole = (row @ p)[:, None] + (row @ q)[None, :]
     # min + max = p + q; an empty pair shares nothing
-    return np.asarray(low / np.maximum(whole - low, 1e-300))
+    return np.asarray(low / np.maximum(whole - low, _TINY))
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of one segment.
 
-    ``fate`` is ``kept``, ``new``, ``split``, ``merged``, ``changed`` or ``died``. ``old`` and ``new``
-    are ids, either may be empty; ``into`` lists the others concerned; ``jaccard`` is that of the
-    match.
+    ``fate`` is ``kept``, ``new``, ``split``, ``merged``, ``changed``, ``died`` or ``empty`` (the old
+    model places less than one of the rows there). ``old`` and ``new`` are ids, either may be empty;
+    ``into`` lists the others concerned, of one that died its heirs, and ``shares`` what each of them
+    took; ``jaccard`` is that of the match.
     """
 
     fate: str
@@ -43,6 +48,12 @@ class Fate:
     new: str
     jaccard: float
     into: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+
+    @property
+    def concerned(self) -> tuple[str, ...]:
+        """The old segments it is the fate of."""
+        return self.into if self.fate == "merged" else (self.old,) if self.old else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ def align(old: Array, new: Array, ids: Sequence[str], ever: int | None = None) -
     rows, columns = linear_sum_assignment(-match)
     partner = dict(zip(columns.tolist(), rows.tolist(), strict=True))
     flow = old.T @ new
-    goes, comes = flow / flow.sum(1, keepdims=True), flow / flow.sum(0, keepdims=True)
+    goes, comes = (flow / np.maximum(flow.sum(axis, keepdims=True), _TINY) for axis in (1, 0))
     following = max(ever or 0, *(int(i.lstrip("S")) for i in ids)) + 1
     order, names, fates = [], [], []
     for k in range(new.shape[1]):
@@ -95,11 +106,17 @@ def align(old: Array, new: Array, ids: Sequence[str], ever: int | None = None) -
             fates.append(Fate("changed", parents[0], name, value, parents))
         else:
             fates.append(Fate("new", "", name, value))
-    said = {i for fate in fates for i in (fate.old, *fate.into)}
+    said = {one for fate in fates for one in fate.concerned}
     for j, one in enumerate(ids):
-        if one not in said:
-            heirs = tuple(names[k] for k in np.argsort(-goes[j], kind="stable")[:2])
-            fates.append(Fate("died", one, "", float(match[j].max()), heirs))
+        if one in said:
+            continue
+        heirs = [k for k in np.argsort(-goes[j], kind="stable").tolist() if goes[j, k] >= HEIR]
+        if old[:, j].sum() < 1.0:
+            fates.append(Fate("empty", one, "", 0.0))
+        else:
+            took = tuple(goes[j, heirs].tolist())
+            into = tuple(names[k] for k in heirs)
+            fates.append(Fate("died", one, "", float(match[j].max()), into, took))
     matched = np.zeros(len(ids))
     matched[rows] = match[rows, columns]
     return Alignment(tuple(order), tuple(names), tuple(fates), tuple(matched.tolist()))

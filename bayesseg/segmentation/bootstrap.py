@@ -50,6 +50,7 @@ def bootstrap(
     start: Mapping[str, Array],
     effort: Effort,
     rng: np.random.Generator,
+    size: int | None = None,
 ) -> Bootstrap:
     """Refit to Dirichlet(1) weights on the rows (Newton & Raftery 1994), from the mode and scratch.
 
@@ -60,15 +61,22 @@ def bootstrap(
         start: one mode, (1, ...).
         effort: ``refits`` of them.
         rng: draws weights and starts.
+        size: where given, each refit sees a sample of so many rows, as of a smaller period, and is
+            judged on it.
     """
-    weights = rng.standard_exponential((len(rows), effort.refits))
-    weights *= len(rows) / weights.sum(0)
+    n, B = len(rows), effort.refits
+    times: Array = np.ones((n, B))
+    if size is not None:
+        times = rng.multinomial(size, np.full(n, 1 / n), size=B).T.astype(np.float64)
+    weights = rng.standard_gamma(times)
+    weights *= times.sum(0) / weights.sum(0)
     theta = refits(plan, rows, weights, effort, rng, start)
     found = np.empty((effort.refits, member.shape[1]))
     rand, label = np.empty(effort.refits), member.argmax(1)
     for b, again in memberships(plan, theta, rows):
-        found[b] = jaccard(member, again).max(1)
-        rand[b] = rand_index(label, again.argmax(1))
+        found[b] = jaccard(member, again, times[:, b]).max(1)
+        there = times[:, b] > 0
+        rand[b] = rand_index(label[there], again.argmax(1)[there])
     return Bootstrap(found, rand)
 
 

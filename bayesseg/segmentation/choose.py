@@ -9,10 +9,11 @@ number lies in the range a business asks for, and is labelled a cut where it is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bayesseg._types import Array, OnProgress, Progress
+from bayesseg.inference.modes import rand_index
 from bayesseg.segmentation.bootstrap import STABLE
 from bayesseg.segmentation.compare import (
     Candidate,
@@ -22,6 +23,7 @@ from bayesseg.segmentation.compare import (
     compare,
     gap,
     judge_of,
+    variants_of,
     with_stability,
 )
 from bayesseg.segmentation.refits import QUICK, Effort, Layout
@@ -31,10 +33,14 @@ STRENGTH = 0.8
 """Least prediction strength (Tibshirani & Walther 2005)."""
 NEAR, NATS = 2.0, 0.01
 """As good as the best: within so many standard errors, or so many nats per row."""
+OTHERWISE = 0.8
+"""As many segments divide the customers otherwise where they agree less (adjusted Rand index)."""
 OVERLAPS = 0.1
 """A natural segment shares at most this much of its members with any other one."""
 ROWS_PER_PARAMETER = 3
 MIN_SEGMENT = 50
+PLAINLY = 0.05
+"""Plainly better: by so many nats per row, and by more than ``NEAR`` standard errors."""
 AUTO = (1, 8)
 """The numbers that ``components = "auto"`` looks at."""
 
@@ -46,7 +52,8 @@ class Choice:
     Attributes:
         stable: the recommended candidate.
         working: the candidate for the range asked for; None where there is none in it.
-        runner_up: of the eligible candidates with another number of segments the best-predicting one.
+        runner_up: of the eligible candidates that divide the customers otherwise the best-predicting
+            one; one group only where there is no other.
         natural: where the stable one has fewer groups than segments, the best-predicting natural one.
         best: the highest held-out density of all.
         words: the reasons, a sentence each, the first the answer.
@@ -78,7 +85,7 @@ def against(candidate: Candidate, min_segment: int) -> tuple[str, ...]:
     if asked is not None and min(asked.jaccard) < STABLE:
         found.append(f"a segment does not come back (Jaccard {min(asked.jaccard):.2f})")
     if asked is not None and asked.strength < STRENGTH:
-        found.append(f"halves disagree (prediction strength {asked.strength:.2f})")
+        found.append(f"halves disagree (prediction strength {asked.strength:.3f})")
     if min(candidate.sizes) < least(candidate, min_segment):
         found.append(
             f"the smallest segment has {min(candidate.sizes):,.0f} of the "
@@ -132,22 +139,41 @@ def choose(
     top = max(eligible, key=lambda one: one.density)
     near = [one for one in eligible if _near(one, best)]
     shape = near[0] if near else next(one for one in eligible if _near(one, top))
+    clear = [one for one in eligible if kind(one, min_segment) == "natural"]
     one_crowd = shape.components > 1 and shape.groups == 1
     stable = min(eligible, key=lambda one: one.components) if one_crowd else shape
-    others = [one for one in eligible if one.components != stable.components]
+    others = [one for one in eligible if _agreement(one, stable) < OTHERWISE]
+    others = [one for one in others if one.components > 1] or others
     runner = shape if one_crowd else max(others, key=lambda one: one.density, default=None)
-    clear = [one for one in eligible if kind(one, min_segment) == "natural"]
     shaded = 1 < stable.groups < stable.components
     natural = max(clear, key=lambda one: one.density, default=None) if shaded else None
     words = [*_answer(stable, shape, natural, min_segment), *_limits(shape, best, min_segment)]
+    if stable.components == 1 and clear:
+        lone = max(clear, key=lambda one: one.density)
+        words.append(
+            f"Between the segments of {called(lone.options)} a gap shows, but it predicts held-out "
+            "customers "
+            + (
+                f"worse than {called(shape.options)}, between whose segments there is none."
+                if one_crowd
+                else "no better than one group."
+            )
+        )
     most = max(one.components for one in candidates)
     if best.components == most > 1:
         words.append(f"More than {most} segments were not tried, and {most} fit best.")
     if runner is not None and runner is not shape:
         words.append(
-            f"Runner-up: {called(runner.options)} ({kind(runner, min_segment)}), "
+            f"Runner-up: {called(runner.options)} ({_class(runner, stable, min_segment)}), "
             f"{_beside(runner, best)}."
         )
+        if runner.components == stable.components:
+            words.append(
+                f"It divides the customers otherwise (Rand index {_agreement(runner, stable):.2f}): "
+                "look at both before you name segments."
+            )
+    words += _alike(candidates, stable, runner, best, min_segment)
+    words += _rivals(stable)
     working = _working(candidates, stable, within, min_segment)
     if within is not None:
         words.append(_working_words(working, stable, within, min_segment))
@@ -176,12 +202,61 @@ def asked(
         one = found[i]
         rival = answer is None or (one.components < answer.components and _near(one, answer))
         if i in wanted or (rival and not against(one, min_segment)):
-            found[i] = with_stability(judge, one, i)
+            found[i] = with_stability(judge, one)
             if answer is None and not against(found[i], min_segment):
                 answer = found[i]
     if on_progress:
         on_progress(Progress("stability", len(order), len(order)))
     return found
+
+
+def _alike(
+    candidates: Sequence[Candidate],
+    stable: Candidate,
+    runner: Candidate | None,
+    best: Candidate,
+    min_segment: int,
+) -> list[str]:
+    """The next shape with as many segments: it may sort the customers as the answer does, or better."""
+    found = [
+        one
+        for one in candidates
+        if one.components == stable.components > 1
+        and one is not stable
+        and one is not runner
+        and one.stability is not None
+    ]
+    if not found:
+        return []
+    one = max(found, key=lambda one: one.density)
+    return [
+        f"As many segments of another shape: {called(one.options)} "
+        f"({_class(one, stable, min_segment)}), {_beside(one, best)}, agrees with the stable one at "
+        f"{_agreement(one, stable):.2f} (Rand index)."
+    ]
+
+
+def _rivals(stable: Candidate) -> list[str]:
+    """The nearest other division with the same options, where one is near."""
+    return [
+        f"Another division of {called(stable.options)} lies {one.nats_below_best:.1f} nats below its "
+        f"best and agrees with it at {one.agreement_with_best:.2f} (Rand index): chains of a fit may "
+        "settle in either."
+        for one in stable.rivals[:1]
+    ]
+
+
+def _class(one: Candidate, stable: Candidate, min_segment: int) -> str:
+    """The class beside the answer: where that is one group, none is called natural."""
+    found = kind(one, min_segment)
+    return "reproducible" if found == "natural" and stable.components == 1 else found
+
+
+def _agreement(one: Candidate, other: Candidate) -> float:
+    """Adjusted Rand index of their likeliest segments; 0 with another number of segments."""
+    if one.components != other.components:
+        return 0.0
+    return rand_index(one.member.argmax(1), other.member.argmax(1))
 
 
 def _near(one: Candidate, best: Candidate) -> bool:
@@ -207,12 +282,16 @@ def _answer(
                 "gap can be shown between its segments: a cut through one crowd, not a discovery."
             )
         return found
-    word = kind(stable, min_segment)
+    word, again = kind(stable, min_segment), came_back(stable)
     found = [
         f"Stable: {called(stable.options)} ({word}): every segment comes back (smallest Jaccard "
-        f"{min(came_back(stable).jaccard):.2f}, prediction strength "
-        f"{came_back(stable).strength:.2f})."
+        f"{min(again.jaccard):.2f}, prediction strength {again.strength:.2f})."
     ]
+    if again.strength - STRENGTH < NEAR * again.error:
+        found.append(
+            f"It passes narrowly: prediction strength {again.strength:.3f} ± {again.error:.3f}, "
+            f"{STRENGTH} wanted. Other halves may give another answer, such as the runner-up."
+        )
     if stable.groups < stable.components:
         found.append(
             f"Of its {stable.components} segments only {stable.groups} groups have a gap between "
@@ -264,10 +343,11 @@ def _working_words(
         return f"Working: no candidate with {span} segments could be judged."
     if working is stable:
         return f"Working, from {span}: the same."
-    word = kind(working, min_segment)
+    word = _class(working, stable, min_segment)
     reasons = against(working, min_segment)
+    cut = ": a cut made for use" if word == "constructive" else ""
     why = f"; {'; '.join(reasons)}" if reasons else ""
-    return f"Working, from {span}: {called(working.options)} ({word}: a cut made for use{why})."
+    return f"Working, from {span}: {called(working.options)} ({word}{cut}{why})."
 
 
 def automatic(
@@ -302,14 +382,36 @@ def automatic(
     choice = choose(found, min_segment=least_size)
     return choice.stable.components, {
         "components": choice.stable.components,
-        "words": list(choice.words),
+        "words": [*choice.words, *_elsewhere(judge, part, layout, choice.stable)],
         "notes": notes,
         "table": [as_row(one, choice, least_size) for one in found],
     }
 
 
+def _elsewhere(judge: Judge, part: PartSpec, layout: Layout, own: Candidate) -> list[str]:
+    """Said where as many segments of another shape plainly predict better: what K alone cannot mend."""
+    kept = part.options["covariance"], part.options.get("tails", "normal")
+    every = variants_of(part, tuple(dict.fromkeys((kept[0], "diag", "full"))), ("normal", "t"))
+    others = [one for one in every if (one["covariance"], one["tails"]) != kept]
+    found, _ = compare(judge, part, layout, [own.components], others)
+    alike = [own, *(one for one in found if one.components == own.components)]
+    best = max(alike, key=lambda one: one.density)
+    below, error = gap(own, best)
+    if below <= max(NEAR * error, PLAINLY):
+        return []
+    return [
+        f"K = {own.components} was chosen among segments that are {' and '.join(kept)}: "
+        f"{called(best.options)} predicts held-out customers better by {below:.2f} ± {error:.2f} nats "
+        "each. bayesseg compare asks other covariances and Student-t tails too."
+    ]
+
+
 def as_row(one: Candidate, choice: Choice, min_segment: int) -> dict[str, Any]:
-    """A candidate as JSON: every number of the table, its class and what speaks against it."""
+    """A candidate as JSON: every number of the table, its class and what speaks against it.
+
+    ``log_likelihood``, ``bic`` and ``icl`` are ``at`` the posterior mode, which priors pull a little
+    below the maximum of the likelihood.
+    """
     below, error = gap(one, choice.best)
     again = one.stability
     return {
@@ -317,6 +419,7 @@ def as_row(one: Candidate, choice: Choice, min_segment: int) -> dict[str, Any]:
         "parameters": one.parameters,
         "rows": len(one.member),
         "log_likelihood": one.log_likelihood,
+        "at": "posterior mode",
         "bic": one.bic,
         "icl": one.icl,
         "density": one.density,
@@ -329,7 +432,8 @@ def as_row(one: Candidate, choice: Choice, min_segment: int) -> dict[str, Any]:
         "sizes": list(one.sizes),
         "overlap": list(one.overlap),
         "groups": one.groups,
-        "kind": kind(one, min_segment) if again else None,
+        "rivals": [asdict(rival) for rival in one.rivals],
+        "kind": _class(one, choice.stable, min_segment) if again else None,
         "against": list(against(one, min_segment)),
         "chosen": _role(one, choice),
         "seconds": round(one.seconds, 3),

@@ -7,18 +7,22 @@ nothing and have streams of their own: they run on all cores, in any order, with
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from bayesseg._types import Array, IntArray, OnProgress, Progress
-from bayesseg.errors import BayessegError, InputRejected
+from bayesseg.errors import BayessegError, InputRejected, UsageError
 from bayesseg.families._blocks import split
 from bayesseg.families.gmm import Plan
 from bayesseg.inference import modes as em
@@ -28,13 +32,18 @@ from bayesseg.segmentation.refits import (
     Effort,
     Layout,
     Theta,
-    mode_of,
+    modes_of,
     plan_of,
     sampled,
     scored,
     with_options,
 )
-from bayesseg.spec import PartSpec
+from bayesseg.spec import OPTIONS_OF, PartSpec
+
+DF = 5.0
+"""Degrees of freedom of Student-t candidates."""
+RIVAL = 20.0
+"""Nats within which another division with the same options is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class Candidate:
         sizes: customers by membership, of all rows of the table.
         overlap: of each segment, how much it shares with its nearest other one.
         groups: how many groups remain when segments without a gap between them count as one.
+        rivals: other modes within ``RIVAL`` nats of the posterior, nearest first.
         seconds: of processor time spent on this one.
         stability: whether it comes back; None until asked.
     """
@@ -70,6 +80,7 @@ class Candidate:
     sizes: tuple[float, ...]
     overlap: tuple[float, ...]
     groups: int
+    rivals: tuple[Rival, ...]
     seconds: float
     stability: Stability | None = None
 
@@ -85,17 +96,28 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """A lower mode: nats below the best, the Rand index of the two, its sizes, largest first."""
+
+    nats_below_best: float
+    agreement_with_best: float
+    sizes: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stability:
     """Whether segments come back.
 
-    Mean bootstrap ``jaccard`` of each, mean adjusted ``rand`` index, prediction ``strength``;
-    ``rivals``: the share of refits that found other segments (Rand index below 0.95).
+    Mean bootstrap ``jaccard`` of each, mean adjusted ``rand`` index, prediction ``strength`` and the
+    standard ``error`` that so many halves leave in it; ``rivals``: the share of refits that found other
+    segments (Rand index below 0.95).
     """
 
     jaccard: tuple[float, ...]
     rand: float
     strength: float
     rivals: float
+    error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +130,10 @@ class Judge:
     effort: Effort
     seed: int
 
-    def rng(self, candidate: int, *more: int) -> np.random.Generator:
-        """A stream of its own for each candidate and purpose."""
-        return np.random.default_rng([self.seed, candidate, *more])
+    def rng(self, options: Mapping[str, Any], purpose: int) -> np.random.Generator:
+        """A stream of its own for each candidate and purpose, whatever else is asked."""
+        own = hashlib.sha256(json.dumps(dict(options), sort_keys=True).encode()).digest()[:8]
+        return np.random.default_rng([self.seed, int.from_bytes(own), purpose])
 
 
 def judge_of(matrix: Array, effort: Effort, seed: int) -> Judge:
@@ -137,6 +160,31 @@ def called(options: Mapping[str, Any]) -> str:
     tails = "Student-t" if options.get("tails") == "t" else ""
     shape = [options.get("covariance", ""), tails]
     return ", ".join([f"K = {options['components']}", *filter(None, shape)])
+
+
+def variants_of(
+    part: PartSpec, covariances: Sequence[str], tails: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Every covariance with every kind of tails; an empty sequence is the part's own.
+
+    Raises:
+        UsageError: one is not known.
+    """
+    own = part.options
+    for key, given in (("covariance", covariances), ("tails", tails)):
+        choices = OPTIONS_OF["segments"][key] or ()
+        for name in given:
+            if name not in choices:
+                raise UsageError(
+                    f"{key} {name!r} is not known", fix=f"choices: {', '.join(choices)}"
+                )
+    found = []
+    for covariance, tail in product(
+        covariances or [own["covariance"]], tails or [own.get("tails", "normal")]
+    ):
+        one: dict[str, Any] = {"covariance": covariance, "tails": tail}
+        found.append(one | ({"df": own.get("df") or DF} if tail == "t" else {}))
+    return found
 
 
 def compare(
@@ -166,20 +214,20 @@ def compare(
     n = len(judge.rows)
     if n < judge.customers:
         notes.append(f"judged on {n:,} of {judge.customers:,} customers, drawn at random")
-    jobs: list[tuple[int, Plan, dict[str, Any], bool]] = []
-    for at, (k, others) in enumerate(grid):
+    jobs: list[tuple[Plan, dict[str, Any], bool]] = []
+    for k, others in grid:
         options = {"components": k, **others}
         own = with_options(part, **options)
         try:
-            jobs.append((at, plan_of(own, layout), options, own.options["covariance"] == "full"))
+            jobs.append((plan_of(own, layout), options, own.options["covariance"] == "full"))
         except BayessegError as error:
             notes.append(f"{called(options)} left out: {error.message}")
 
-    def fit(job: tuple[int, Plan, dict[str, Any], bool]) -> Candidate:
-        at, plan, options, full = job
-        return fitted(judge, plan, options, at, together=full)
+    def fit(job: tuple[Plan, dict[str, Any], bool]) -> Candidate:
+        plan, options, full = job
+        return fitted(judge, plan, options, together=full)
 
-    for one in side_by_side(fit, jobs, [called(job[2]) for job in jobs], "compare", on_progress):
+    for one in side_by_side(fit, jobs, [called(job[1]) for job in jobs], "compare", on_progress):
         if np.isfinite(one.log_likelihood + one.density):
             found.append(one)
         else:
@@ -212,16 +260,15 @@ def side_by_side[A, B](
         on_progress(Progress(stage, len(items), len(items)))
 
 
-def fitted(
-    judge: Judge, plan: Plan, options: Mapping[str, Any], number: int, *, together: bool
-) -> Candidate:
+def fitted(judge: Judge, plan: Plan, options: Mapping[str, Any], *, together: bool) -> Candidate:
     """One candidate, segments by falling size; its stability is not asked yet.
 
     ``together``: the parameters of a segment are estimated together, not column by column.
     """
     began = time.thread_time()
-    rows, rng = judge.rows, judge.rng(number, 1)
-    theta, _ = mode_of(plan, rows, judge.effort, rng)
+    rows, rng = judge.rows, judge.rng(options, 1)
+    found = modes_of(plan, rows, judge.effort, rng)
+    theta = em.take(found.theta, slice(1))
     joint, _ = scored(plan, theta, rows)
     order = np.argsort(-joint[:, 0].sum(0), kind="stable")
     theta = {name: values[:, order] for name, values in theta.items()}
@@ -244,11 +291,27 @@ def fitted(
         sizes=tuple((member.sum(0) * judge.customers / len(rows)).tolist()),
         overlap=tuple(_overlap(member).tolist()),
         groups=plan.components - len(merges(member, rows, theta)),
+        rivals=_rivals(found, judge.customers / len(rows)),
         seconds=time.thread_time() - began,
     )
 
 
-def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate:
+def _rivals(found: em.Modes, each: float) -> tuple[Rival, ...]:
+    """Modes that are not the best and near it; a row stands for ``each`` customers."""
+    below = found.log_posterior[0] - found.log_posterior
+    first, K = found.allocation[0], found.theta["weights"].shape[1]
+    return tuple(
+        Rival(
+            float(nats),
+            em.rand_index(first, label),
+            tuple(sorted((np.bincount(label, minlength=K) * each).tolist(), reverse=True)),
+        )
+        for nats, label in zip(below[1:], found.allocation[1:], strict=True)
+        if nats <= RIVAL
+    )
+
+
+def with_stability(judge: Judge, candidate: Candidate) -> Candidate:
     """The candidate, asked whether its segments come back."""
     if candidate.stability is not None:
         return candidate
@@ -256,7 +319,7 @@ def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate
     K = candidate.components
     if K == 1:
         return replace(candidate, stability=Stability((1.0,), 1.0, 1.0, 0.0))
-    rng = judge.rng(number, 2)
+    rng = judge.rng(candidate.options, 2)
     plan, rows, theta = candidate.plan, judge.rows, candidate.theta
     again = bootstrap(plan, rows, candidate.member, theta, judge.effort, rng)
     strength = prediction_strength(plan, rows, theta, judge.effort, rng)
@@ -265,6 +328,7 @@ def with_stability(judge: Judge, candidate: Candidate, number: int) -> Candidate
         float(again.rand.mean()),
         float(strength.mean()),
         float((again.rand < em.SAME_MODE).mean()),
+        float(strength.std(ddof=1)) / math.sqrt(len(strength)),
     )
     spent = candidate.seconds + time.thread_time() - began
     return replace(candidate, stability=found, seconds=spent)
@@ -274,12 +338,9 @@ def with_all_stability(
     judge: Judge, candidates: Sequence[Candidate], on_progress: OnProgress | None = None
 ) -> list[Candidate]:
     """Every candidate, asked whether its segments come back."""
-
-    def ask(numbered: tuple[int, Candidate]) -> Candidate:
-        return with_stability(judge, numbered[1], numbered[0])
-
     names = [f"does {called(one.options)} come back?" for one in candidates]
-    return list(side_by_side(ask, list(enumerate(candidates)), names, "stability", on_progress))
+    ask = partial(with_stability, judge)
+    return list(side_by_side(ask, list(candidates), names, "stability", on_progress))
 
 
 def free_parameters(

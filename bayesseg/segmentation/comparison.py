@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,34 +14,25 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import UsageError
 from bayesseg.features import apply, learn, raw_columns
 from bayesseg.ingest import Purchases
+from bayesseg.segmentation import price
 from bayesseg.segmentation.choose import as_row, choose, least, smallest_of
 from bayesseg.segmentation.classics import classics
-from bayesseg.segmentation.compare import Candidate, called, compare, judge_of, with_all_stability
-from bayesseg.segmentation.price import prices
+from bayesseg.segmentation.compare import (
+    Candidate,
+    called,
+    compare,
+    judge_of,
+    variants_of,
+    with_all_stability,
+)
 from bayesseg.segmentation.refits import QUICK, THOROUGH, Effort, scored
 from bayesseg.segmentation.run import layout_of
 from bayesseg.spec import ModelSpec
 
-DF = 5.0
-"""Degrees of freedom of Student-t candidates."""
 AS_ONE = 0.98
 """Columns correlated like this inside a segment say one thing twice."""
 LATER = 90
 """Days after the cut over which churn and spend are held against segments; less in a short log."""
-
-
-def variants_of(
-    spec: ModelSpec, covariances: Sequence[str], tails: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Every covariance with every kind of tails; an empty sequence is the model's own."""
-    own = spec.parts["segments"].options
-    found = []
-    for covariance, tail in product(
-        covariances or [own["covariance"]], tails or [own.get("tails", "normal")]
-    ):
-        one: dict[str, Any] = {"covariance": covariance, "tails": tail}
-        found.append(one | ({"df": own.get("df") or DF} if tail == "t" else {}))
-    return found
 
 
 def comparison(
@@ -83,7 +72,8 @@ def comparison(
         ``masked`` (of its features: see ``masked``), ``classics`` and ``price`` (see there).
 
     Raises:
-        UsageError: the model has no segments, or the range is empty.
+        UsageError: the model has no segments, the range is empty, a shape is not known, or no
+            table of ``data`` could hold two segments of ``min_segment``.
     """
     low, high = components
     if "segments" not in spec.parts:
@@ -92,18 +82,21 @@ def comparison(
         )
     if not 1 <= low <= high:
         raise UsageError(f"--components {low}:{high} is no range", fix="write 2:8")
+    part = spec.parts["segments"]
+    variants = variants_of(part, covariances, tails)
+    if min_segment is not None and 2 * min_segment > len(data):
+        raise UsageError(
+            f"--min-segment {min_segment:,}: two segments of that size need {2 * min_segment:,} "
+            f"customers, there are {len(data):,}",
+            fix=f"at most {len(data) // 2:,}; {smallest_of(len(data))} is taken if it is left out",
+        )
     raw = raw_columns(data, spec.features)
     state = learn(spec.features, raw)
     matrix = apply(state, raw)
     judge = judge_of(matrix, effort, seed)
-    part, layout = spec.parts["segments"], layout_of(state)
+    layout = layout_of(state)
     found, notes = compare(
-        judge,
-        part,
-        layout,
-        range(1, high + 1),
-        variants_of(spec, covariances, tails),
-        on_progress=on_progress,
+        judge, part, layout, range(1, high + 1), variants, on_progress=on_progress
     )
     smallest = smallest_of(len(matrix)) if min_segment is None else min_segment
     found = with_all_stability(judge, found, on_progress)
@@ -137,7 +130,7 @@ def comparison(
         }
         document["classics"] = classics(judge.rows, range(2, max(high, 2) + 1), ours, seed)
     if purchases is not None and isinstance(data, Customers):
-        document["price"] = _priced(purchases, data, spec, chosen, seed)
+        document["price"] = _priced(purchases, data, spec, chosen, shown, components, seed)
     return document
 
 
@@ -170,7 +163,7 @@ def as_one(best: Candidate, names: Sequence[str]) -> list[str]:
     if closest[a, b] < AS_ONE:
         return []
     return [
-        f"inside a segment of {called(best.options)} {names[b]} and {names[a]} are nearly one number "
+        f"inside a segment of {called(best.options)}, {names[b]} and {names[a]} are nearly one number "
         f"(correlation {closest[a, b]:.3f}): part of what correlated shapes gain, and go on gaining "
         "with more segments, is arithmetic between columns"
     ]
@@ -181,11 +174,41 @@ def _priced(
     data: Customers,
     spec: ModelSpec,
     chosen: Mapping[str, Candidate | None],
+    shown: Candidate,
+    within: tuple[int, int],
     seed: int,
-) -> dict[str, Any]:
-    """What each chosen candidate explains of the time after a cut; a short log has a shorter one."""
+) -> dict[str, Any] | None:
+    """What each number of segments explains of the time after a cut; a short log has a shorter one.
+
+    In the shape of ``shown``, then in that of every other candidate that was chosen; ``words`` are on
+    the range asked for, ``of`` is the one to look into.
+    """
+    numbers = range(2, within[1] + 1)
+    own = chosen["working"] or shown
+    ladder = [{**own.options, "components": k} for k in numbers]
+    others = [dict(one.options) for one in chosen.values() if one and one.components > 1]
+    variants = [*ladder, *(one for n, one in enumerate(others) if one not in ladder + others[:n])]
+    if not variants:
+        return None
     days = min(LATER, int(data.t_end.max()) // 4)
-    candidates = list({id(one): one for one in chosen.values() if one is not None}.values())
     cut = data.as_of - timedelta(days=days)
-    found = prices(purchases, spec, candidates, cut=cut, until=data.as_of, effort=QUICK, seed=seed)
-    return {called(c.options): asdict(one) for c, one in zip(candidates, found, strict=True)}
+    customers, found = price.prices(
+        purchases,
+        spec,
+        variants,
+        cut=cut,
+        until=data.as_of,
+        effort=QUICK,
+        seed=seed,
+        attributes=data.attributes,
+    )
+    inside = [one for one in found[: len(ladder)] if one.options["components"] >= within[0]]
+    return {
+        "cut": cut.isoformat(),
+        "until": data.as_of.isoformat(),
+        "days": days,
+        "customers": customers,
+        "table": [{"name": called(one.options), **price.as_row(one)} for one in found],
+        "of": called(own.options) if own.components > 1 else None,
+        "words": [price.worth(inside)] if inside else [],
+    }

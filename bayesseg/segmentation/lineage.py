@@ -1,15 +1,16 @@
 """A refit that continues an earlier run: ids, names and the experts' map go on where segments do. L7.
 
 The rows of the new fit are scored by both; segments are matched by soft Jaccard (``align``). One that
-is kept keeps its id, its name and what experts said of it. Its name changes only where a rule gave it,
-that rule is surely false now, another is surely true and no pin holds it. What becomes of every segment
-is said.
+is kept keeps its id, its name and what experts said of it. Its name changes only where no pin holds it
+and a rule is surely true now, while the rule that gave it is surely false or none was sure before. What
+becomes of every segment is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ import numpy as np
 from bayesseg import naming, segment_map
 from bayesseg._types import Array, Draws
 from bayesseg.customers import Attributes, Customers
-from bayesseg.errors import UsageError
-from bayesseg.features import columns_of
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.features import absent, columns_of
 from bayesseg.naming import RULES, SURE, Name
 from bayesseg.posterior import Posterior, thinned
 from bayesseg.segment_map import SegmentMap
-from bayesseg.segmentation.align import KEPT, Alignment, Fate, align
+from bayesseg.segmentation.align import KEPT, PART, Alignment, Fate, align
 from bayesseg.segmentation.run import DRAWS, averaged, matrix_of, mean_membership, segments_of
 
 ROWS = 20_000
 """The most rows that both runs score."""
+UNLIKE = 0.1
+"""Logs whose lengths differ by more than this share are said to be compared through unlike windows."""
 
 
 def accept(
@@ -57,7 +60,13 @@ def accept(
                 "the segments of the previous run failed their gates: there is nothing to go on from",
                 fix="name the last run whose segments passed, or leave --previous out",
             )
-        matrix_of(before, one)
+        gone, _ = absent(data, before.state)
+        if gone:
+            raise InputRejected(
+                f"the data have no value of {', '.join(gone)}, which the previous run was fitted on",
+                fix="give these columns, or leave --previous out",
+                code="missing_column",
+            )
     if own is None:
         return
     if ids is not None:
@@ -97,7 +106,7 @@ def named(
     given = segment_map.from_json(before["map"]) if own is None else own
     names, fitting, renamed = _names(before, found, rules, given)
     kept, dropped = segment_map.carried(fitting, found.ids)
-    then = segment_map.labels(before)
+    then = segment_map.labels({**before, "map": segment_map.to_json(given)})
     lineage = {
         "model_id": previous.manifest["model_id"],
         "fates": [asdict(fate) for fate in found.fates],
@@ -110,8 +119,31 @@ def named(
     entry = naming.entry(found.ids, names, own=kept, ever=before["ever"], previous=lineage)
     now = segment_map.labels(entry)
     return entry | {
-        "words": [*(words(fate, then, now) for fate in found.fates), *renamed, *dropped]
+        "words": [
+            *(words(fate, then, now) for fate in found.fates),
+            *unlike(previous.manifest, data, found),
+            *renamed,
+            *dropped,
+        ]
     }
+
+
+def unlike(before: Mapping[str, Any], data: Customers | Attributes, found: Alignment) -> list[str]:
+    """That segments were compared through windows of unlike length, where they were."""
+    held = before.get("accounting", {}).get("days")
+    if isinstance(data, Attributes) or held is None:
+        return []
+    days = int(data.t_end.max()) + 1
+    seen = (date.fromisoformat(before["as_of"]) - date.fromisoformat(held["first"])).days + 1
+    if max(days, seen) <= (1 + UNLIKE) * min(days, seen):
+        return []
+    kept = sum(fate.fate == "kept" for fate in found.fates)
+    return [
+        f"this log covers {days} days, that of the previous run {seen}: counts of purchases and days "
+        "since the last one grow with a log, so segments can look changed that are not "
+        f"({kept} of {len(found.jaccard)} kept); a log of {seen} days would tell, and bayesseg drift "
+        "compares equal windows"
+    ]
 
 
 def _aligned(
@@ -142,13 +174,16 @@ def _names(
         entry = own.entry(one)
         free = not entry.pin and (not entry.label or _of_rules(entry.label))
         still = rule.holds.get(old.rule, 0.0)
-        if not (free and old.rule and rule.rule and still <= 1 - SURE):
+        if not (free and rule.rule and still <= 1 - SURE):
             names[one] = replace(old, holds=rule.holds)
             continue
-        said.append(
-            f"{one} is called {rule.name} now: {entry.label or old.name} is true in {still:.0%} of the "
-            "draws (a pin in the map keeps a name)"
+        why = (
+            f"{entry.label or old.name} is true in {still:.0%} of the draws"
+            if old.rule
+            else f"that is true in {rule.holds[rule.rule]:.0%} of the draws, no rule was sure of "
+            f"{entry.label or old.name}"
         )
+        said.append(f"{one} is called {rule.name} now: {why} (a pin in the map keeps a name)")
         if entry.label:
             entries[one] = replace(entry, label="", label_fr="", action="", action_fr="")
     taken = {name.name for name in names.values()}
@@ -171,7 +206,7 @@ def words(fate: Fate, then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """What became of a segment, for people; ``then`` and ``now`` are names by id."""
 
     def listed(ids: Sequence[str], names: Mapping[str, str]) -> str:
-        return " and ".join(f"{one} {names[one]}" for one in ids)
+        return " + ".join(f"{one} {names[one]}".rstrip() for one in ids)
 
     match fate.fate:
         case "kept":
@@ -187,4 +222,16 @@ def words(fate: Fate, then: Mapping[str, str], now: Mapping[str, str]) -> str:
                 f"{listed([fate.new], now)}: took the place of {listed([fate.old], then)} (Jaccard "
                 f"{fate.jaccard:.2f}, kept from {KEPT})"
             )
-    return f"{listed([fate.old], then)}: died; its customers went to {listed(fate.into, now)}"
+        case "empty":
+            return f"{listed([fate.old], then)}: no customers left"
+    gone = listed([fate.old], then)
+    if not fate.into:
+        return f"{gone}: died; its customers are scattered over the others"
+    if fate.shares[0] >= PART:
+        heir = listed(fate.into[:1], now)
+        return f"{gone}: merged into {heir}, which took {fate.shares[0]:.0%} of its customers"
+    took = (
+        f"{share:.0%} went to {listed([one], now)}"
+        for one, share in zip(fate.into, fate.shares, strict=True)
+    )
+    return f"{gone}: died; of its customers {', '.join(took)}"

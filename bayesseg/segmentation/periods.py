@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from bayesseg.customers import Customers, purchase_days
+from bayesseg.customers import Customers, purchase_days, shares_of
 from bayesseg.errors import InputRejected
 from bayesseg.ingest import Purchases
 
@@ -63,4 +63,5 @@ def windowed(purchases: Purchases, window: Window) -> Customers:
         first_spend=net[starts],
         n_orders=counts,
         as_of=window.last,
+        attributes=shares_of(purchases, window.last, window.first),
     )

@@ -11,7 +11,7 @@ from bayesseg._types import Array, IntArray
 BINS = 10
 WATCH, REFIT = 0.10, 0.25
 """The convention; a shift counts only where it also exceeds chance."""
-_SWAPS = 999
+_WORLDS = 999
 _SMOOTH = 0.5
 
 
@@ -63,9 +63,10 @@ def shift(
 ) -> Shift:
     """PSI between two periods and its null, in which periods mean nothing.
 
-    A customer seen in both swaps periods by a coin; one seen in one period falls into either, the
-    periods keeping their sizes. Only cells are counted, so this costs the same for any number of
-    customers.
+    In a world without change all customers come from one population, that of both periods together.
+    Those seen in both are drawn anew and swap periods by a coin; leavers and joiners are drawn anew from
+    that population, each side by itself: who left and who came is evidence of change too. Only cells
+    are counted, so this costs the same for any number of customers.
 
     Args:
         before: (N,) bins of the first period.
@@ -74,20 +75,27 @@ def shift(
         rng: draws the no-change worlds.
     """
     count = int(max(before.max(), after.max())) + 1
-    first, second = (np.bincount(v, minlength=count) for v in (before, after))
-    seen = float(index(first.astype(np.float64), second.astype(np.float64)))
-    a, b = before[pairs[0]], after[pairs[1]]
-    both = np.bincount(a * count + b, minlength=count * count).reshape(count, count)
-    swapped = rng.binomial(both, 0.5, size=(_SWAPS, count, count))
-    moved = swapped.sum(1) - swapped.sum(2)  # gained less lost, by the first period
-    alone_first = first - both.sum(1)
-    alone_second = second - both.sum(0)
-    pool = alone_first + alone_second
-    drawn = rng.multivariate_hypergeometric(
-        pool, int(alone_first.sum()), size=_SWAPS, method="marginals"
-    )
-    one = both.sum(1) + moved + drawn
-    other = both.sum(0) - moved + pool - drawn
-    worlds = index(one.astype(np.float64), other.astype(np.float64))
-    p = float((1 + (worlds >= seen).sum()) / (1 + _SWAPS))
+    first, second = (np.bincount(v, minlength=count).astype(np.float64) for v in (before, after))
+    seen = float(index(first, second))
+    population = (first + second) / (len(before) + len(after))
+    # how far the counts of both periods stray from those expected: (worlds, 2, count)
+    strays = _pairs_stray(before[pairs[0]] * count + after[pairs[1]], count, rng)
+    for side, values in enumerate((before, after)):
+        alone = len(values) - len(pairs[0])
+        drawn = rng.multinomial(alone, population, size=_WORLDS)
+        strays[:, side] += drawn - alone * population
+    expected = [len(before) * population, len(after) * population]
+    one, other = np.moveaxis(np.maximum(expected + strays, 0.0), 1, 0)
+    worlds = index(one, other)
+    # counts of two equal worlds differ by rounding alone
+    p = float((1 + (worlds >= seen - 1e-12).sum()) / (1 + _WORLDS))
     return Shift(seen, float(np.quantile(worlds, 0.99)), p)
+
+
+def _pairs_stray(cells: IntArray, count: int, rng: np.random.Generator) -> Array:
+    """Customers of both periods drawn anew, each swapped by a coin, less what is expected."""
+    both = np.bincount(cells, minlength=count * count).reshape(count, count)
+    joint = (both + both.T) / 2.0
+    drawn = rng.multinomial(len(cells), joint.ravel() / max(len(cells), 1), size=_WORLDS)
+    drawn = drawn.reshape(-1, count, count)
+    return np.asarray(np.stack([drawn.sum(2), drawn.sum(1)], axis=1) - joint.sum(1))

@@ -49,9 +49,9 @@ class Effort:
     scratch: int = 1
 
 
-QUICK = Effort(rows=2_000, starts=30, refits=20, halves=10)
+QUICK = Effort(rows=2_000, starts=60, refits=20, halves=10)
 """Inside ``fit``: seconds."""
-THOROUGH = Effort(rows=4_000, starts=60, refits=50, halves=25)
+THOROUGH = Effort(rows=4_000, starts=em.SHORT_STARTS, refits=50, halves=25)
 """For ``compare`` and ``stability``: a minute or two."""
 
 
@@ -74,20 +74,20 @@ def plan_of(part: PartSpec, layout: Layout) -> Plan:
     return plan
 
 
+def modes_of(plan: Plan, rows: Array, effort: Effort, rng: np.random.Generator) -> em.Modes:
+    """The modes that ``effort.starts`` short climbs lead to, best first: the search of ``fit``."""
+    if plan.components == 1:
+        theta, value = em.climb(plan, em.seeded(plan, rows[:2], 1, rng), rows, POLISH)
+        return em.Modes(theta, value, np.zeros((1, len(rows)), dtype=np.int64))
+    return em.find_modes(plan, rows, rng, starts=effort.starts)
+
+
 def mode_of(
     plan: Plan, rows: Array, effort: Effort, rng: np.random.Generator
 ) -> tuple[Theta, float]:
-    """The best mode that ``effort.starts`` short climbs find, (1, ...), and its log posterior."""
-    if plan.components == 1:
-        theta, value = em.climb(plan, em.seeded(plan, rows[:2], 1, rng), rows, POLISH)
-        return theta, float(value[0])
-    few = rows[:: max(1, len(rows) // 2000)]
-    theta, value = em.climb(plan, em.seeded(plan, few, effort.starts, rng), few, 15)
-    kept = np.argsort(-value, kind="stable")[: max(4, effort.starts // 5)]
-    theta, value = em.climb(plan, em.take(theta, kept), rows, effort.steps)
-    best = int(np.argmax(value))
-    theta, value = em.climb(plan, em.take(theta, slice(best, best + 1)), rows, POLISH)
-    return theta, float(value[0])
+    """The best of ``modes_of``, (1, ...), and its log posterior."""
+    found = modes_of(plan, rows, effort, rng)
+    return em.take(found.theta, slice(1)), float(found.log_posterior[0])
 
 
 def refits(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from bayesseg._types import Array
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import UsageError
 from bayesseg.families.gmm import Plan, log_density, responsibilities
-from bayesseg.features import FeatureState, apply, raw_columns
+from bayesseg.features import FeatureState, absent, apply, raw_columns
 from bayesseg.posterior import Posterior, thinned
 from bayesseg.segment_map import labels
 from bayesseg.segmentation.refits import Layout, Theta, plan_of, with_options
@@ -63,9 +64,20 @@ def segments_of(posterior: Posterior, draws: int = DRAWS) -> Segments:
     return Segments(posterior, state, plan, theta, start, ids, names)
 
 
+def segmentations(info: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The segmentations that the search of a fit came upon, best first, from its ``info``."""
+    found: Sequence[Mapping[str, Any]] = info.get("modes", {}).get("segmentations", ())
+    return found
+
+
 def matrix_of(segments: Segments, data: Customers | Attributes) -> Array:
-    """The features on the scale learned at the fit: (N, D)."""
-    raw = raw_columns(data, segments.posterior.spec.features)
+    """The features on the scale learned at the fit: (N, D); NaN in columns that the data lack.
+
+    Raises:
+        InputRejected: they lack all of them.
+    """
+    absent(data, segments.state)
+    raw = raw_columns(data, segments.posterior.spec.features, segments.state)
     return apply(segments.state, raw)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import OnProgress, Progress
+from bayesseg._types import Array, OnProgress, Progress
 from bayesseg.customers import Attributes, Customers
+from bayesseg.errors import InputRejected
 from bayesseg.inference import modes as em
 from bayesseg.posterior import Posterior
 from bayesseg.segmentation.bootstrap import (
@@ -20,9 +21,10 @@ from bayesseg.segmentation.bootstrap import (
     word,
 )
 from bayesseg.segmentation.choose import STRENGTH
+from bayesseg.segmentation.compare import free_parameters
 from bayesseg.segmentation.gaps import DIP, merges
 from bayesseg.segmentation.refits import POLISH, THOROUGH, Effort, sampled
-from bayesseg.segmentation.run import interval, matrix_of, mean_membership, segments_of
+from bayesseg.segmentation.run import Segments, interval, matrix_of, mean_membership, segments_of
 
 
 def stability(
@@ -38,11 +40,21 @@ def stability(
     Returns:
         JSON-able: ``segments`` (``id, name, customers, jaccard`` with its interval, ``word``,
         ``dissolved``: the share of refits without it), ``rand``, ``prediction_strength``,
-        ``other_modes`` (share of refits that found other segments), ``groups`` and ``merges``,
+        ``other_modes`` (share of refits in which a segment dissolved), ``groups`` and ``merges``,
         ``verdict`` (``stable``, ``doubtful`` or ``untrusted``), ``words``.
+
+    Raises:
+        InputRejected: a half would have fewer customers than the mixture has parameters.
     """
     own = segments_of(posterior)
     whole = matrix_of(own, data)
+    if len(whole) < 2 * needed(own, whole):
+        raise InputRejected(
+            f"too few customers to say whether segments come back: {len(whole):,}",
+            fix=f"give at least {2 * needed(own, whole):,}: halves of them are fitted, and the segments "
+            f"have {needed(own, whole):,} parameters",
+            code="too_few",
+        )
     rng = np.random.default_rng([seed, 3])
     rows = sampled(whole, effort.rows, rng)
     member = mean_membership(own, rows)
@@ -76,7 +88,7 @@ def stability(
         "smallest_jaccard": least,
         "rand": interval(again.rand),
         "prediction_strength": interval(strength),
-        "other_modes": float((again.rand < em.SAME_MODE).mean()),
+        "other_modes": float((again.jaccard <= DISSOLVED).any(1).mean()),
         "groups": len(own.ids) - len(merged),
         "merges": [
             {
@@ -90,6 +102,11 @@ def stability(
         "verdict": "untrusted" if least < UNTRUSTED else "doubtful" if least < STABLE else "stable",
     }
     return document | {"words": _words(document)}
+
+
+def needed(segments: Segments, matrix: Array) -> int:
+    """The fewest customers that say anything: as many as the mixture has free parameters."""
+    return free_parameters(segments.plan, segments.start, matrix, np.random.default_rng(0))[0]
 
 
 def _say(on_progress: OnProgress | None, done: int, detail: str) -> None:

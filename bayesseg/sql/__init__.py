@@ -1,33 +1,283 @@
-"""The one audited text that turns purchase rows into customers. L2."""
+"""The one audited text that turns purchase lines into customers, here and in warehouses. L2.
+
+``duckdb.sql`` holds its steps; the texts of the other dialects are transpiled from it. Locally the steps
+run one by one, for later ones are asked again and again; for a warehouse they are one statement.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_DAY = "DATE '0001-01-01'"
-_MARK = "-- then\n"
-_ORDERS = "-- where orders have ids\n"
+from bayesseg.errors import UsageError
+
+WAREHOUSES = ("postgres", "redshift", "snowflake", "bigquery", "databricks", "spark")
+DIALECTS = ("duckdb", *WAREHOUSES)
+EXECUTED = ("duckdb", "postgres", "spark")
+"""Engines that the tests ask; the texts of the others are transpiled only."""
+
+_DAY = "0001-01-01"
+DAYS = 4
+"""How often the first day of year 1 stands in a text for the last day observed."""
+_STEP = re.compile(r"^-- step: (\S+)\n", re.MULTILINE)
+_CUSTOMERS = ("bayesseg_source", "daily", "held", "bought", "customers")
+_TICKS = ("bigquery", "databricks", "spark")
 
 
-def _text(as_of: date) -> str:
-    text = files(__package__).joinpath("duckdb.sql").read_text(encoding="utf-8")
-    if (text.count(_DAY), text.count(_MARK), text.count(_ORDERS)) != (2, 1, 1):
-        raise AssertionError("duckdb.sql does not hold its two days and two marks")
-    return text.replace(_DAY, f"DATE '{as_of.isoformat()}'")
+def steps(text: str) -> dict[str, str]:
+    """The named steps of a text of ``bayesseg/sql/``."""
+    _, *parts = _STEP.split(text)
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def bought(as_of: date, *, orders: bool) -> str:
+def source(*, orders: bool, carried: tuple[str, ...] = ()) -> str:
+    """``bayesseg_source(customer_id, purchase_day, recorded_day, amount[, order_id])`` over lines.
+
+    It reads ``bayesseg_lines(customer_id, recorded_day, amount[, order_id])``, and with them whatever
+    columns are to be ``carried`` along behind the amount.
+    """
+    text = _chain(("bayesseg_source",), None, orders=orders)
+    return re.sub(r"(?<=, )amount\b(?=,| FROM|\nFROM)", ", ".join(("amount", *carried)), text)
+
+
+def bought(as_of: dt.date, *, orders: bool) -> str:
     """``bought(customer_id, purchase_day, net, row_count, orders, first_day)`` as of a day.
 
     Without ``orders`` no row has an order id: counting them, which takes as long as all the rest, is
-    left out.
+    left out. It reads what the text of :func:`source` makes.
     """
-    text = _text(as_of).partition(_MARK)[0] + "SELECT * FROM bought"
-    lines = text.splitlines(keepends=True)
-    return text if orders else "".join(line for line in lines if not line.endswith(_ORDERS))
+    return _chain(("daily", "held", "bought"), as_of, orders=orders)
 
 
-def summary(as_of: date) -> str:
+def summary(as_of: dt.date) -> str:
     """One row a customer, over a table ``bought`` made by the text of :func:`bought`."""
-    return _text(as_of).partition(_MARK)[2]
+    return _chain(("customers",), as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A table of purchase lines in a warehouse, and the policies that ingest has as well.
+
+    Names are taken as they are typed; Snowflake folds those without double quotes to capitals, as it
+    does itself.
+
+    Attributes:
+        table: ``orders``, ``sales.orders`` or ``"My Shop".sales.orders``.
+        customer_id: column of the customer.
+        date: column of the day: a date, or a moment.
+        amount: column of the money, or columns joined by ``*``, ``+`` and ``-``.
+        order_id: column that groups lines into orders; refunds are dated at their order.
+        zone: where days begin and end, for moments that are instants; without it ``date`` is cast to a
+            day as it is written.
+        drop_refunds: leave negative amounts out instead of netting them.
+        dedupe: keep one of several exactly equal lines.
+        min_date: lines of days before it are left out as faults.
+        nobody: words, in small letters, that as an id stand for no customer.
+        keep_ids: ids that are customers although they are such a word.
+    """
+
+    table: str
+    customer_id: str
+    date: str
+    amount: str
+    order_id: str | None = None
+    zone: str | None = None
+    drop_refunds: bool = False
+    dedupe: bool = False
+    min_date: dt.date = dt.date(1980, 1, 1)
+    nobody: tuple[str, ...] = ()
+    keep_ids: tuple[str, ...] = ()
+
+
+KINDS: Mapping[str, str] = {
+    "customers": "the customer summary: one row a customer",
+    "histogram": "distinct customers, each with its number n, without ids",
+    "account": "how many lines are used, and how many are left out for which reason",
+}
+"""What a statement can make."""
+
+
+def statement(log: Log, as_of: dt.date, dialect: str, kind: str = "customers", *, dbt: bool) -> str:
+    """The text for a warehouse, whole: one SELECT over ``log`` with its policies in sight.
+
+    With ``dbt`` it is a model: the table by ``ref`` or ``source``, the last day as a variable
+    ``as_of`` whose default is ``as_of``.
+
+    Raises:
+        UsageError: an unknown dialect, a name that cannot be quoted, an unknown time zone.
+    """
+    if dialect not in DIALECTS:
+        raise UsageError(f"--dialect {dialect} is unknown", fix=f"choose {', '.join(DIALECTS)}")
+    last = f'{{{{ var("as_of", "{as_of}") }}}}' if dbt else as_of.isoformat()
+    own = _read(log, dialect, last, dbt=dbt)
+    orders = log.order_id is not None
+    if kind == "account":
+        del own["bayesseg_lines"]
+        tail = "SELECT reason, COUNT(*) AS n_rows FROM bayesseg_typed GROUP BY reason"
+    else:
+        names = _CUSTOMERS if kind == "customers" else (*_CUSTOMERS, kind)
+        *chain, end = _named(names, dialect, last, orders=orders)
+        own, tail = own | dict(chain), end[1]
+    config = "{{ config(materialized='table') }}\n" if dbt else ""
+    return config + "\n".join(_head(log, dialect, last, kind)) + "\n" + _with(own.items(), tail)
+
+
+def _chain(names: Iterable[str], as_of: dt.date | None, *, orders: bool = False) -> str:
+    *chain, end = _named(names, "duckdb", (as_of or dt.date.min).isoformat(), orders=orders)
+    return _with(chain, end[1])
+
+
+def _with(ctes: Iterable[tuple[str, str]], end: str) -> str:
+    """The steps before as common table expressions, the last one as it is."""
+    parts = [f"{name} AS (\n{body}\n)" for name, body in ctes]
+    return f"WITH {', '.join(parts)}\n{end}" if parts else end
+
+
+def _named(names: Iterable[str], dialect: str, last: str, *, orders: bool) -> list[tuple[str, str]]:
+    text = files(__package__).joinpath(f"{dialect}.sql").read_text(encoding="utf-8")
+    if text.count(f"'{_DAY}'") != DAYS:
+        raise AssertionError(f"{dialect}.sql does not hold its {DAYS} days")
+    found = steps(text.replace(f"'{_DAY}'", f"'{last}'"))
+    variant = "/orders" if orders else ""
+    return [(name, found.get(name + variant, found[name])) for name in names]
+
+
+def _read(log: Log, dialect: str, last: str, *, dbt: bool) -> dict[str, str]:
+    """The table as typed lines with a reason to leave each out, and those that have none."""
+    text = {"bigquery": "STRING", "databricks": "STRING", "spark": "STRING"}.get(dialect, "VARCHAR")
+    text = "VARCHAR(256)" if dialect == "redshift" else text
+    columns = {
+        "customer_id": f"CAST({_name(log.customer_id, dialect)} AS {text})",
+        "recorded_day": _local_day(_name(log.date, dialect), log.zone, dialect),
+        "amount": _decimal(_amount(log.amount, dialect), 4, dialect),
+    }
+    if log.order_id is not None:
+        order = f"CAST({_name(log.order_id, dialect)} AS {text})"
+        columns["order_id"] = f"CASE WHEN TRIM({order}) <> '' THEN {order} END"
+    table = _relation(log.table, dialect, dbt=dbt)
+    reasons = [
+        ("id_missing", "customer_id IS NULL OR TRIM(customer_id) = ''"),
+        *([("placeholder", _placeholder(log))] if log.nobody else []),
+        ("date_missing", "recorded_day IS NULL"),
+        ("date_too_early", f"recorded_day < CAST('{log.min_date}' AS DATE)"),
+        ("amount_missing", "amount IS NULL"),
+        *([("refund_dropped", "amount < 0")] if log.drop_refunds else []),
+        ("after_as_of", f"recorded_day > CAST('{last}' AS DATE)"),
+    ]
+    cases = "\n".join(f"    WHEN {test} THEN '{reason}'" for reason, test in reasons)
+    chosen = ",\n".join(f"    {sql} AS {name}" for name, sql in columns.items())
+    lines = f"(SELECT DISTINCT * FROM {table}) AS distinct_lines" if log.dedupe else table
+    return {
+        "bayesseg_typed": f"SELECT {', '.join(columns)},\n  CASE\n{cases}\n    ELSE 'used'\n  END "
+        f"AS reason\nFROM (\n  SELECT\n{chosen}\n  FROM {lines}\n) AS typed",
+        "bayesseg_lines": f"SELECT {', '.join(columns)} FROM bayesseg_typed WHERE reason = 'used'",
+    }
+
+
+def _placeholder(log: Log) -> str:
+    """An id that is a word for nobody and not one to keep; words hold no quotes."""
+    words = ", ".join(f"'{word}'" for word in log.nobody)
+    kept = [f"'{name}'" for name in log.keep_ids if name.strip().lower() in log.nobody]
+    besides = f" AND customer_id NOT IN ({', '.join(kept)})" if kept else ""
+    return f"LOWER(TRIM(customer_id)) IN ({words}){besides}"
+
+
+def _local_day(column: str, zone: str | None, dialect: str) -> str:
+    """The day of a date or moment; of an instant, the day it has in ``zone``, whatever the session's."""
+    if zone is None:
+        return f"CAST({column} AS DATE)"
+    try:
+        ZoneInfo(zone)
+        known = re.fullmatch(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*", zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = None
+    if not known:
+        raise UsageError(f"--tz {zone!r} is no time zone", fix="write it as Europe/Paris")
+    if dialect == "bigquery":
+        return f"DATE({column}, '{zone}')"
+    if dialect == "snowflake":
+        return f"CAST(CONVERT_TIMEZONE('{zone}', {column}) AS DATE)"
+    if dialect in ("databricks", "spark"):
+        return f"CAST(CONVERT_TIMEZONE('{zone}', CAST({column} AS TIMESTAMP_NTZ)) AS DATE)"
+    return f"CAST({column} AT TIME ZONE '{zone}' AS DATE)"
+
+
+def _decimal(sql: str, digits: int, dialect: str) -> str:
+    if dialect == "bigquery":  # it takes no precision in a cast
+        return f"ROUND(CAST({sql} AS NUMERIC), {digits})"
+    return f"CAST({sql} AS DECIMAL(18, {digits}))"
+
+
+def _amount(text: str, dialect: str) -> str:
+    """The amount expression as ingest computes it: each product rounded to six decimals, then added."""
+    words = [word.strip() for word in re.findall(r'"[^"]*"|[-+*]|[^-+*"]+', text) if word.strip()]
+    signs = [word in ("-", "+", "*") for word in words]
+    odd = any(set(word) & set("/()") for word in words if not word.startswith('"'))
+    if odd or signs != [i % 2 == 1 for i in range(len(words))] or len(words) % 2 == 0:
+        raise UsageError(
+            f"--amount {text!r} is not made of columns joined by *, + and -",
+            fix='for example "Quantity * UnitPrice"; other names in double quotes',
+        )
+    terms = [_decimal(_name(words[0], dialect), 6, dialect)]
+    for sign, name in zip(words[1::2], words[2::2], strict=True):
+        factor = _decimal(_name(name, dialect), 6, dialect)
+        if sign == "*":
+            terms[-1] = _decimal(f"{terms[-1]} * {factor}", 6, dialect)
+        else:
+            terms += [sign, factor]
+    return " ".join(terms)
+
+
+def _relation(table: str, dialect: str, *, dbt: bool) -> str:
+    parts = [(quoted or plain, bool(quoted)) for quoted, plain in _PART.findall(table)]
+    if not parts or len(parts) > 3 or not _TABLE.fullmatch(table):
+        raise UsageError(f"--table {table!r} is no table", fix="write it as sales.orders")
+    if not dbt:
+        return ".".join(_quoted(name, dialect, exact=exact) for name, exact in parts)
+    if len(parts) == 3 or not all(re.fullmatch(r"\w+", name) for name, _ in parts):
+        raise UsageError(
+            f"--table {table!r} cannot be named in dbt",
+            fix="give the model as orders, or its source as sales.orders",
+        )
+    names = ", ".join(f"'{name}'" for name, _ in parts)
+    return f"{{{{ {'ref' if len(parts) == 1 else 'source'}({names}) }}}}"
+
+
+_PART = re.compile(r'"([^"]+)"|([^".]+)')
+_TABLE = re.compile(r'("[^"]+"|[^".]+)(\.("[^"]+"|[^".]+))*')
+
+
+def _name(column: str, dialect: str) -> str:
+    exact = re.fullmatch(r'"([^"]+)"', column)
+    return _quoted(exact[1] if exact else column, dialect, exact=bool(exact))
+
+
+def _quoted(name: str, dialect: str, *, exact: bool) -> str:
+    """``name`` as an identifier of ``dialect``; what no catalogue should hold is refused."""
+    if not name.strip() or not name.isprintable() or re.search(r'["`\\]|\{[{%#]', name):
+        raise UsageError(
+            f"{name!r} cannot be quoted as a name", fix="rename the column or table in a view"
+        )
+    name = name.upper() if dialect == "snowflake" and not exact else name
+    return f"`{name}`" if dialect in _TICKS else f'"{name}"'
+
+
+def _head(log: Log, dialect: str, last: str, kind: str) -> list[str]:
+    days = f"days are those of {log.zone}" if log.zone else "days as the date column has them"
+    refund = "left out" if log.drop_refunds else "netted within the day"
+    if log.order_id is not None and not log.drop_refunds:
+        refund = "netted within the first day of their order"
+    copies = "kept once" if log.dedupe else "kept"
+    return [
+        f"-- bayesseg, {dialect}: {KINDS[kind]}.",
+        f"-- As of {last}, inclusive; {days}.",
+        f"-- Refunds are {refund}; exact copies of a line are {copies}.",
+        f"-- Lines without customer, day or amount, of days before {log.min_date}, or of an id that is",
+        "-- a word for nobody (guest), are left out: bayesseg sql --account counts them. Whether an id",
+        "-- 0, or one with a third of all lines, is somebody is for you to judge.",
+        "-- A purchase is a day that nets to more than nothing, or is free; times are whole days.",
+    ]

@@ -8,18 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesseg._files import refuse_existing, remove, write_bytes
-from bayesseg.cli import scorefile
+from bayesseg._files import refuse_existing, remove
 from bayesseg.cli.flags import FitFlags, LineageFlags
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell, heed
-from bayesseg.cli.steps.reading import Loaded, buyers
+from bayesseg.cli.steps.reading import Loaded, buyers, write_quarantine
 from bayesseg.cli.text import gate_table, parameter_table, verdict_lines
 from bayesseg.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
-    from bayesseg.ingest import Purchases
     from bayesseg.posterior import Posterior
     from bayesseg.segment_map import SegmentMap
     from bayesseg.spec import ModelSpec
@@ -70,7 +68,7 @@ def ready(loaded: Loaded, spec: ModelSpec, shell: Shell) -> None:
     """Say what makes the data thin; refuse (exit 3) what cannot carry a fit."""
     from bayesseg.readiness import require_ready
 
-    if loaded.purchases is not None:
+    if "purchase" in spec.parts:
         for gate in require_ready(buyers(loaded), tuple(spec.parts)):
             shell.warn(f"{gate.message}; {gate.fix}")
 
@@ -150,17 +148,18 @@ def fit(
     shell.say(f"wrote {path}")
     _settle(path, out, shell)
     if loaded.purchases is not None:
-        _quarantine(loaded.purchases, _set_aside(out), shell)
+        write_quarantine(loaded.purchases, _set_aside(out), shell)
     return path, posterior
 
 
 def _rivals(info: Mapping[str, Any]) -> list[str]:
     """The nearest other segmentation the search came upon, where it fits nearly as well."""
-    found = info.get("modes", {}).get("segmentations", ())[1:2]
+    from bayesseg.segmentation.run import segmentations
+
     return [
         f"another segmentation lies {one['nats_below_best']:.1f} nats below this one and agrees with it "
         f"at {one['agreement_with_best']:.2f} (Rand): see the report"
-        for one in found
+        for one in segmentations(info)[1:2]
         if one["nats_below_best"] <= NEAR
     ]
 
@@ -179,16 +178,6 @@ def _settle(path: Path, out: Path, shell: Shell) -> None:
         shell.say(f"removed {_untrusted(out)}: this fit replaces it")
     elif path != out and out.exists():
         shell.warn(f"{out} is still the run of an earlier fit: this one failed and is {path}")
-
-
-def _quarantine(purchases: Purchases, path: Path, shell: Shell) -> None:
-    """Write the rows that were set aside beside the run, never into it: they hold customers."""
-    rows = purchases.quarantine
-    if len(rows):
-        write_bytes(path, scorefile.encoded(rows, "csv"))
-        shell.warn(f"{len(rows):,} rows were set aside: see {path}")
-    else:
-        remove(path)
 
 
 def fit_document(path: Path, posterior: Posterior) -> dict[str, Any]:
@@ -221,7 +210,7 @@ def show_fit(posterior: Posterior, shell: Shell) -> None:
     if rows:
         shell.show(parameter_table(rows) + "\n")
     shell.show(gate_table(posterior.manifest["gates"]) + "\n")
-    for line in verdict_lines(posterior.manifest["verdicts"]):
+    for line in verdict_lines(posterior.manifest):
         shell.show(line)
 
 

@@ -91,7 +91,10 @@ def text_of(posterior: Posterior) -> str:
     found = posterior.manifest["segments"]
     own, shows = from_json(found["map"]), shown(found)
     hidden = [name for name in own.entries if name not in {one.id for one in shows}]
-    columns = ", ".join(posterior.features.profiled if posterior.features else ())
+    state = posterior.features
+    assert state is not None
+    texts = [f.column for f in (*state.features, *state.texts) if f.levels]
+    columns = ", ".join([*state.profiled, *(f"{name} (text)" for name in dict.fromkeys(texts))])
     wrapped = textwrap.fill(columns, 96, initial_indent="#   ", subsequent_indent="#   ")
     pieces = [
         _HEAD.format(model=posterior.manifest["model_id"][:12], schema=SCHEMA),

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesseg.cli.flags import SourceFlags, argv
+from bayesseg.cli import scorefile
+from bayesseg.cli.flags import SourceFlags, SummaryFlags, argv, is_address
 from bayesseg.cli.said import say_provenance
 from bayesseg.cli.shell import Shell
-from bayesseg.errors import UsageError
+from bayesseg.errors import InputRejected, UsageError
 
 if TYPE_CHECKING:
     from bayesseg.customers import Attributes, Customers
     from bayesseg.ingest import Purchases
     from bayesseg.spec import ModelSpec
+
+
+_NO_SUMMARY = SummaryFlags()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +37,72 @@ class Loaded:
     purchases: Purchases | None = None
 
 
+def source_of(
+    data: str | None, source: SourceFlags, shell: Shell, summary: SummaryFlags = _NO_SUMMARY
+) -> str:
+    """Where the rows are: DATA, ``--from`` or the file of ``--summary``, of which there must be one."""
+    asked = {"DATA": data, "--from": source.from_, "--summary": summary.summary}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) != 1:
+        raise UsageError(
+            f"{' and '.join(given)} are both given" if given else "there is no DATA",
+            fix="give one of them" if given else "give a file, - for stdin, or --from",
+        )
+    if data is not None and is_address(data):
+        raise UsageError(
+            "DATA is the address of a server",
+            fix="give --from env:NAME, the variable NAME holding it",
+        )
+    if source.from_ is None:
+        return data or str(summary.summary)
+    kind, _, name = source.from_.partition(":")
+    if kind == "env":
+        if not os.environ.get(name):
+            raise UsageError(f"the environment has no variable {name!r}", fix="export it first")
+        return os.environ[name]
+    if is_address(source.from_) and re.search(r"//[^/]*:.*@|password=", source.from_):
+        shell.warn(
+            "the address holds a password, which others here can read in the list of processes: "
+            "put it into a variable, --from env:NAME"
+        )
+    return source.from_
+
+
 @contextmanager
-def opened(data: str) -> Iterator[Path]:
-    """The path of DATA; stdin is spooled to a file first, for it is read more than once."""
+def opened(data: str) -> Iterator[str | Path]:
+    """DATA as ingest takes it; stdin is spooled to a file first, for it is read more than once."""
     if data != "-":
-        yield Path(data)
+        yield data
         return
     with tempfile.TemporaryDirectory(prefix="bayesseg-") as folder:
         path = Path(folder) / "stdin"
         with path.open("wb") as handle:
             shutil.copyfileobj(sys.stdin.buffer, handle)
         with path.open("rb") as handle:
-            head = handle.read(4)
-        suffix = ".parquet" if head == b"PAR1" else ".csv.gz" if head[:2] == b"\x1f\x8b" else ".csv"
-        yield path.rename(path.with_suffix(suffix))
+            zipped = handle.read(4) == b"PK\x03\x04"
+        # the kind is told by content, but a zip archive is a workbook only where it is named as one
+        yield path.rename(path.with_suffix(".xlsx")) if zipped else path
 
 
 def load(
-    data: str, source: SourceFlags, shell: Shell, *, spec: ModelSpec, attributes: Path | None = None
+    data: str,
+    source: SourceFlags,
+    shell: Shell,
+    *,
+    spec: ModelSpec,
+    attributes: Sequence[Path] | None = None,
+    summary: SummaryFlags = _NO_SUMMARY,
 ) -> Loaded:
     """Read what ``spec`` needs: purchases (and attributes joined to them), or clients alone."""
-    from bayesseg.customers import read_attributes, with_attributes
+    from bayesseg.customers import read_attributes
 
     if "purchase" not in spec.parts:
-        if attributes is not None:
+        if summary.summary is not None:
+            raise UsageError(
+                f"model {spec.name!r} reads no purchases, and --summary sums them up",
+                fix="give the table of clients as DATA",
+            )
+        if attributes:
             raise UsageError(
                 f"model {spec.name!r} reads no purchases: DATA is the table of clients itself",
                 fix="give that table as DATA and leave out --attributes",
@@ -65,34 +113,124 @@ def load(
                 source.customer_id,
                 encoding=source.encoding,
                 delimiter=source.delimiter,
+                sheet=source.sheet,
+                table=source.table,
+                query=source.query,
                 decimal=source.decimal,
             )
         say_provenance(clients.provenance, shell)
         return Loaded(clients)
-    loaded = load_purchases(data, source, shell)
-    if attributes is None:
-        return loaded
-    facts = read_attributes(attributes)
-    say_provenance(facts.provenance, shell)
-    customers = with_attributes(buyers(loaded), facts)
-    join = customers.provenance["attributes"]["join"]
-    shell.say(
-        f"attributes: {join['joined']:,} customers joined, {join['customers_without']:,} without, "
-        f"{join['rows_without_customer']:,} rows of nobody here"
+    loaded = (
+        load_purchases(data, source, shell)
+        if summary.summary is None
+        else load_summary(data, source, summary, shell)
     )
-    return replace(loaded, customers=customers)
+    return replace(loaded, customers=joined(buyers(loaded), attributes or (), shell))
+
+
+def joined(customers: Customers, attributes: Sequence[Path], shell: Shell) -> Customers:
+    """``customers`` with the facts of each file, saying what was read and how many it knows."""
+    from bayesseg.customers import read_attributes, with_attributes
+
+    for path in attributes:
+        facts = read_attributes(path)
+        say_provenance(facts.provenance, shell)
+        customers = with_attributes(customers, facts)
+        entry = customers.provenance["attributes"]
+        join = entry.get("further", [entry])[-1]["join"]
+        shell.say(
+            f"attributes: {join['joined']:,} customers joined, {join['customers_without']:,} without, "
+            f"{join['rows_without_customer']:,} rows of nobody here"
+        )
+    return customers
 
 
 def load_purchases(data: str, source: SourceFlags, shell: Shell) -> Loaded:
     """Read and summarise a purchase log."""
     from bayesseg.customers import summarise
-    from bayesseg.ingest import read_purchases
+    from bayesseg.ingest import together
 
-    with opened(data) as path:
-        purchases = read_purchases(path, source.options())
+    purchases = examined(data, source, shell)
+    if purchases.refused:
+        raise together(purchases.refused)
     customers = summarise(purchases, as_of=source.as_of)
     say_provenance(customers.provenance, shell)
     return Loaded(customers, purchases)
+
+
+def examined(data: str, source: SourceFlags, shell: Shell) -> Purchases:
+    """The purchase log, refused or not, its unusable rows written where that was asked."""
+    from bayesseg.ingest import examine
+
+    _refuse_overwriting(source.quarantine, data)
+    with opened(data) as path:
+        purchases = examine(path, source.options())
+    if source.quarantine is not None:
+        write_quarantine(purchases, source.quarantine, shell)
+    return purchases
+
+
+_SET_ASIDE = "record,reason"
+
+
+def _refuse_overwriting(path: Path | None, data: str) -> None:
+    """An older quarantine is replaced, nothing else is."""
+    if path is None or not path.exists():
+        return
+    if path.is_dir() or not path.read_bytes()[:64].startswith(_SET_ASIDE.encode()):
+        raise UsageError(f"{path} is there and is no quarantine", fix="choose another name")
+
+
+def write_quarantine(purchases: Purchases, path: Path, shell: Shell) -> None:
+    """Write the rows that were set aside; they hold customers, so never into a run."""
+    from bayesseg._files import remove, write_with
+    from bayesseg.ingest import many
+
+    rows = 0
+
+    def write(part: Path) -> None:
+        nonlocal rows
+        with part.open("wb") as handle:
+            for batch in purchases.quarantine_batches():
+                handle.write(scorefile.encoded(batch, "csv", header=rows == 0))
+                rows += len(batch)
+
+    write_with(path, write)
+    if rows:
+        shell.warn(f"{many(rows, 'row')} set aside: see {path}")
+    else:
+        remove(path)
+
+
+def load_summary(data: str, source: SourceFlags, summary: SummaryFlags, shell: Shell) -> Loaded:
+    """Read customers that were summed up elsewhere."""
+    from bayesseg.summary import read_summary
+
+    kept = {name: getattr(source, name) for name in _OF_TABLES}
+    unset: dict[str, Any] = dict.fromkeys(_OF_TABLES)
+    if others := argv(replace(source, **unset)):
+        raise UsageError(
+            f"{others[0]} is about a purchase log, and --summary is none",
+            fix="leave it out, or give it to bayesseg sql, which makes the summary",
+        )
+    with opened(data) as path:
+        customers = read_summary(path, time_unit=summary.time_unit, **kept)
+    say_provenance(customers.provenance, shell)
+    return Loaded(customers)
+
+
+def refuse_nameless(loaded: Loaded) -> None:
+    """Scores are of somebody: a summary without ids carries a fit only."""
+    if not loaded.customers.provenance.get("summary", {"ids": True})["ids"]:
+        raise InputRejected(
+            "the summary has no ids: whose scores would these be?",
+            fix="give one row a customer with an id (bayesseg sql without --histogram)",
+            code="columns_unknown",
+        )
+
+
+_OF_TABLES = ("customer_id", "encoding", "delimiter", "decimal", "as_of")
+"""What can be said of any table, a purchase log or not."""
 
 
 def buyers(loaded: Loaded) -> Customers:
@@ -103,26 +241,25 @@ def buyers(loaded: Loaded) -> Customers:
     return loaded.customers
 
 
-_USUAL = {"refunds": "net", "max_bad": 0.01}
-
-
 def as_fitted(source: SourceFlags, manifest: Mapping[str, Any], shell: Shell) -> SourceFlags:
     """``source`` with what was given at the fit where nothing is given now."""
+    from bayesseg.ingest import asked
+
     accounting = manifest["accounting"]
+    if "summary" in accounting:
+        return source
     stored: dict[str, Any] = {
         name: entry["value"]
         for name, entry in {**accounting["columns"], **accounting["dialect"]}.items()
         if entry["origin"] == "given"
     }
     policies = accounting.get("policies", {})
-    if policies:
-        stored |= {
-            "refunds": policies["refunds"],
-            "max_bad": policies["max_bad"],
-            "dedupe": policies["duplicates"] == "drop",
-            "drop_missing_id": policies["missing_ids"] == "drop",
-        }
-    unset = {n: v for n, v in stored.items() if v and not getattr(source, n) and v != _USUAL.get(n)}
+    stored |= policies.get("given", {})
+    if levels := accounting.get("shares"):
+        stored["shares"] = [asked(column, known) for column, known in levels.items()]
+    if policies.get("ids_kept") and not source.keep_id:
+        shell.warn("the fit kept ids that look like placeholders: give --keep-id as at the fit")
+    unset = {name: value for name, value in stored.items() if not getattr(source, name)}
     if unset:
         shell.say(f"as at the fit: {shlex.join(argv(replace(SourceFlags(), **unset)))}")
     return replace(source, **unset)

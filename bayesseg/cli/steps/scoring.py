@@ -27,9 +27,12 @@ def score(
     posterior: Posterior, customers: Customers | Attributes, flags: ScoreFlags, shell: Shell
 ) -> Scores:
     """Score ``customers``, saying every setting that changes a number."""
+    from bayesseg.customers import money_of
     from bayesseg.scoring import score as score_customers
 
     money = "revenue (margin 1)" if flags.margin == 1 else f"profit at margin {flags.margin:g}"
+    if money_of(posterior.manifest.get("accounting")) == "margin":
+        money = "margin (each amount less its cost)"
     forecast = (
         f"churn and purchases over {flags.horizon}, money over {flags.value_horizon} as {money}, "
         f"discounted at {flags.annual_discount:g} a year, "

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from bayesseg.customers import Attributes, Customers
     from bayesseg.posterior import Posterior
     from bayesseg.report import Page
+    from bayesseg.report.words import Words
     from bayesseg.segmentation.periods import Window
 
 _NOTHING = "–"
+_MODES = (
+    "BIC and ICL are taken at the posterior mode. Rival mode: another division with the same options, "
+    "how far below the best it lies and how well the two agree (Rand index)."
+)
+_YEAR, _SEASON = 365.25, 31
 
 
 def drifted(
@@ -31,7 +37,7 @@ def drifted(
     data: str,
     before: str | None,
     source: SourceFlags,
-    attributes: Path | None,
+    attributes: Sequence[Path] | None,
     shell: Shell,
     *,
     refits: int,
@@ -51,7 +57,7 @@ def drifted(
                 "a table of clients says nothing of an earlier period",
                 fix="give --before: the table RUN was fitted on",
             )
-        first = reading.load(before, source, shell, spec=spec).customers
+        first = reading.load(before, source.of_file(), shell, spec=spec).customers
         second = reading.load(data, source, shell, spec=spec).customers
     else:
         first, second, windows = _periods(posterior, data, before, source, attributes, shell)
@@ -64,7 +70,8 @@ def drifted(
             effort=replace(DRIFT, refits=refits),
             on_progress=on_progress,
         )
-    return {"windows": windows, **document}
+    said = windows.pop("words", [])
+    return {"windows": windows, **document, "words": [*document["words"], *said]}
 
 
 def _periods(
@@ -72,14 +79,17 @@ def _periods(
     data: str,
     before: str | None,
     source: SourceFlags,
-    attributes: Path | None,
+    attributes: Sequence[Path] | None,
     shell: Shell,
 ) -> tuple[Customers, Customers, dict[str, Any]]:
-    from bayesseg.customers import read_attributes, with_attributes
     from bayesseg.segmentation.periods import Window, windowed
 
     new = reading.load_purchases(data, source, shell)
-    old = reading.load_purchases(before, replace(source, as_of=None), shell) if before else new
+    old = (
+        reading.load_purchases(before, replace(source.of_file(), as_of=None), shell)
+        if before
+        else new
+    )
     assert new.purchases is not None
     assert old.purchases is not None
     trained = date.fromisoformat(posterior.manifest["as_of"])
@@ -99,16 +109,25 @@ def _periods(
     # the later file may hold less time than the run saw
     days = min((trained - began).days, (as_of - held).days) + 1
     first, second = Window(began, trained).of(days), Window(began, as_of).of(days)
+    words = []
     if second.first <= first.last:
-        shell.warn(
-            f"the periods overlap ({second.first} to {first.last}): what moved is understated"
+        words.append(
+            f"The periods overlap ({second.first} to {first.last}): what moved is understated."
+        )
+    apart = (second.last - first.last).days % _YEAR
+    if min(apart, _YEAR - apart) > _SEASON:
+        words.append(
+            "The periods end at different times of the year: a season would look like drift here."
         )
     shell.say(f"periods of {days} days: {_span(first)} and {_span(second)}")
     periods = windowed(old.purchases, first), windowed(new.purchases, second)
-    if attributes is not None:
-        facts = read_attributes(attributes)
-        periods = with_attributes(periods[0], facts), with_attributes(periods[1], facts)
-    return *periods, {"before": asdict(first), "after": asdict(second), "days": days}
+    if attributes:
+        periods = (
+            reading.joined(periods[0], attributes, shell),
+            reading.joined(periods[1], attributes, shell),
+        )
+    said = {"before": asdict(first), "after": asdict(second), "days": days, "words": words}
+    return *periods, said
 
 
 def _span(window: Window) -> str:
@@ -147,6 +166,9 @@ def written(
 
 def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
     """The table of candidates, the choice in words, what others found and what segments are worth."""
+    from bayesseg.report.words import load_words
+
+    words = load_words("en")
     for note in document["notes"]:
         shell.say(f"note: {note}")
     rows = document["table"]
@@ -163,6 +185,7 @@ def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
                 "smallest",
                 "overlap",
                 "groups",
+                "rival mode",
                 "class",
                 "seconds",
                 "",
@@ -171,16 +194,26 @@ def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
         )
         + "\n"
     )
+    shell.show(_MODES + "\n")
     shell.show("\n".join(document["words"]) + "\n")
     if masked := document["masked"]:
         shell.show(f"What {document['tree_of']} loses when a feature is not known")
         head = ("feature", "certainty lost", "customers sorted otherwise")
-        rows = [(one["feature"], f"{one['lost']:.1%}", f"{one['moved']:.1%}") for one in masked]
+        rows = [
+            (one["feature"], *(words.percent(one[of]) for of in ("lost", "moved")))
+            for one in masked
+        ]
         shell.show(table(head, rows) + "\n")
     if price := document["price"]:
-        _show_price(price, shell)
+        _show_price(price, words, shell)
     if classics := document["classics"]:
         _show_classics(classics, shell)
+
+
+def _rival(row: Mapping[str, Any]) -> str:
+    found = row["rivals"][:1]
+    told = [f"-{r['nats_below_best']:.1f} nats, {r['agreement_with_best']:.2f}" for r in found]
+    return told[0] if told else _NOTHING
 
 
 def _candidate(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -196,30 +229,32 @@ def _candidate(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{min(row['sizes']):,.0f}",
         f"{max(row['overlap']):.0%}",
         str(row["groups"]),
+        _rival(row),
         row["kind"] if row["jaccard"] is not None else _NOTHING,
         f"{row['seconds']:.1f}",
         row["chosen"],
     )
 
 
-def _show_price(price: Mapping[str, Any], shell: Shell) -> None:
-    one = next(iter(price.values()))
-    shell.show(f"What segments made on {one['cut']} explain of the time to {one['until']}")
+def _show_price(price: Mapping[str, Any], words: Words, shell: Shell) -> None:
+    found = price["table"]
     shell.show(
-        table(
-            ("segments", "who buys", "spend", "share who bought, by segment"),
-            [
-                (
-                    name,
-                    f"{found['buys']:.1%}",
-                    f"{found['spend']:.1%}",
-                    " ".join(f"{segment['bought']:.0%}" for segment in found["segments"]),
-                )
-                for name, found in price.items()
-            ],
-        )
-        + "\n"
+        f"What segments made on {price['cut']} explain of the {price['days']} days to "
+        f"{price['until']} ({price['customers']:,} customers)"
     )
+    rows = [
+        (one["name"], *(words.interval(one[of], "percent", 0.05) for of in ("buys", "spend")))
+        for one in found
+    ]
+    shell.show(table(("segments", "of who buys (90%)", "of spend (90%)"), rows))
+    shell.show("\n".join(price["words"]) + "\n")
+    if detailed := next((one for one in found if one["name"] == price["of"]), None):
+        shell.show(f"The segments of {price['of']}, as made on {price['cut']}")
+        rows = [
+            (f"{one['customers']:,.0f}", f"{one['bought']:.0%}", words.money(one["spend"]))
+            for one in detailed["segments"]
+        ]
+        shell.show(table(("customers", "of them bought", "spend each"), rows) + "\n")
 
 
 def _show_classics(classics: Mapping[str, Any], shell: Shell) -> None:
@@ -280,7 +315,7 @@ def show_stability(document: Mapping[str, Any], shell: Shell) -> None:
                     one["id"],
                     one["name"],
                     words.count(one["customers"]),
-                    words.interval(one["jaccard"]),
+                    words.interval(one["jaccard"], "index"),
                     one["word"],
                     words.percent(one["dissolved"]),
                 )
@@ -291,8 +326,9 @@ def show_stability(document: Mapping[str, Any], shell: Shell) -> None:
     )
     strength = document["prediction_strength"]
     shell.show(
-        f"prediction strength {words.interval(strength)}; {document['other_modes']:.0%} of the refits "
-        "found other segments (Rand index below 0.95)\n"
+        f"prediction strength {words.interval(strength, 'index')}; rows sorted as before: adjusted Rand "
+        f"{words.interval(document['rand'], 'index')}; a segment dissolved in "
+        f"{document['other_modes']:.0%} of the refits\n"
     )
     shell.show("\n".join(document["words"]))
 
@@ -312,9 +348,11 @@ def show_drift(document: Mapping[str, Any], shell: Shell) -> None:
                     one["name"],
                     words.interval(one["before"], "percent"),
                     words.interval(one["after"], "percent"),
-                    words.interval(left, "percent"),
+                    words.interval(left, "percent") if peopled else _NOTHING,
                 )
-                for one, left in zip(document["shares"], moves["exits"], strict=True)
+                for one, left, peopled in zip(
+                    document["shares"], moves["exits"], moves["peopled"], strict=True
+                )
             ],
         )
         + "\n"
@@ -323,7 +361,17 @@ def show_drift(document: Mapping[str, Any], shell: Shell) -> None:
     shell.show(
         table(
             ("from", *(f"to {one}" for one in ids)),
-            [(one, *_cells(moves["matrix"][j], moves["baseline"][j])) for j, one in enumerate(ids)],
+            [
+                (
+                    one,
+                    *(
+                        _cells(moves["matrix"][j], moves["baseline"][j])
+                        if moves["followed"][j]
+                        else [_NOTHING] * len(ids)
+                    ),
+                )
+                for j, one in enumerate(ids)
+            ],
         )
         + "\n"
     )
@@ -337,25 +385,18 @@ def show_drift(document: Mapping[str, Any], shell: Shell) -> None:
         )
         + "\n"
     )
-    shell.show(
-        table(
-            ("segment", "name", "comes back in a refit", "without any change"),
-            [
-                (
-                    one["id"],
-                    one["name"],
-                    words.interval(one["jaccard"]),
-                    words.interval(one["without_change"]),
-                )
-                for one in document["refit"]["segments"]
-            ],
-        )
-        + "\n"
-    )
+    if again := document["refit"]["segments"]:
+        sides = ("jaccard", "without_change")
+        rows = [
+            (one["id"], one["name"], *(words.interval(one[side]) for side in sides), one["fate"])
+            for one in again
+        ]
+        head = ("segment", "name", "comes back in a refit", "without any change", "fate")
+        shell.show(table(head, rows) + "\n")
     shell.show("\n".join(document["words"]) + "\n")
     for one in document["reasons"]:
         shell.show(f"{one['level']:8} {one['says']}")
-    shell.show(f"Status: {document['status']}")
+    shell.show(f"Status: {document['status'].replace('_', ' ')}")
 
 
 def _cells(moved: Sequence[Mapping[str, float]], still: Sequence[Mapping[str, float]]) -> list[str]:

@@ -9,11 +9,49 @@ from typing import TYPE_CHECKING, Any
 from bayesseg._files import refuse_existing, write_text
 from bayesseg.cli import scorefile
 from bayesseg.cli.shell import Shell
+from bayesseg.errors import ArtefactBad, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesseg.posterior import Posterior
+
+
+def stability_of(
+    run: Path, posterior: Posterior, shell: Shell, given: Path | None = None
+) -> dict[str, Any] | None:
+    """What ``stability`` found of a run: the file ``given``, else what is kept beside the run.
+
+    One that is kept and not about this run, which may have been made anew since, counts for nothing.
+
+    Raises:
+        ArtefactBad: the file ``given`` is not about this run.
+    """
+    from bayesseg.segmentation import assessed
+
+    model_id = posterior.manifest["model_id"]
+    if given is not None:
+        return assessed.read(given, model_id)
+    try:
+        return assessed.of(run, model_id)
+    except ArtefactBad as error:
+        shell.warn(f"{error.message}: stability counts as not assessed; {error.fix}")
+        return None
+
+
+def numbers_beside(out: Path, scores: Path) -> Path:
+    """Where the numbers of a page go: never where ``scores`` or their document are.
+
+    Raises:
+        UsageError: the page would replace the scores, or has no name that its numbers can share.
+    """
+    beside, document = scorefile.sidecar(out), scorefile.sidecar(scores)
+    if out.resolve() in (scores.resolve(), document.resolve()):
+        raise UsageError(
+            f"{out} belongs to the scores, and the page would replace it",
+            fix="choose another name for the page, such as report.html",
+        )
+    return out.with_suffix(".report.json") if beside.resolve() == document.resolve() else beside
 
 
 def report(
@@ -23,16 +61,18 @@ def report(
     out: Path,
     shell: Shell,
     *,
+    scores: Path,
+    stability: Mapping[str, Any] | None = None,
     include_ids: bool = False,
     force: bool = False,
 ) -> list[Path]:
     """Write the page and its numbers: ``report.html`` and ``report.json``."""
     from bayesseg.report import build
 
-    beside = scorefile.sidecar(out)
+    beside = numbers_beside(out, scores)
     for path in (out, beside):
         refuse_existing(path, force=force, file=True)
-    page = build(posterior, table, dict(document), include_ids=include_ids)
+    page = build(posterior, table, document, include_ids=include_ids, stability=stability)
     write_text(out, page.html)
     scorefile.write_document(beside, page.data, force=force)
     for path in (out, beside):

@@ -45,7 +45,7 @@ def against_what_came(
     for name in families:
         variant(spec, name)  # refuse an unknown one before the data are read
     columns = population.covariates(*spec.parts.values())
-    if model.attributes is None:
+    if not (model.attributes or source.shares):
         population.require(columns, None)
     elif not columns:
         shell.say(f"note: no forecast of model {spec.name} reads attributes")

@@ -16,6 +16,7 @@ from bayesseg.cli.verbs.report import report
 from bayesseg.cli.verbs.run import demo, run
 from bayesseg.cli.verbs.score import score
 from bayesseg.cli.verbs.segments import segments
+from bayesseg.cli.verbs.sql import sql
 from bayesseg.cli.verbs.stability import stability
 from bayesseg.cli.verbs.validate import validate
 from bayesseg.cli.verbs.verify import verify
@@ -33,6 +34,7 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "report": report,
     "prioritise": prioritise,
     "validate": validate,
+    "sql": sql,
     "inspect": inspect,
     "verify": verify,
     "doctor": doctor,
@@ -41,7 +43,6 @@ PLANNED = (
     "init",
     "export",
     "push",
-    "sql",
     "stream",
 )
 """Verbs of later versions."""

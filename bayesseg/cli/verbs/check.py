@@ -2,31 +2,104 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from bayesseg.cli.flags import Data, SourceFlags
+import typer
+
+from bayesseg.cli.flags import Facts, Force, MaybeData, MaybeHtml, SourceFlags, argv, command_line
+from bayesseg.cli.said import say_findings, say_provenance
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import reading
-from bayesseg.cli.text import table
+from bayesseg.cli.steps import reading, segmenting
+from bayesseg.cli.text import quality_table, table
 from bayesseg.errors import BayessegError, InputRejected
 
+if TYPE_CHECKING:
+    from bayesseg.customers import Customers
+    from bayesseg.ingest import Purchases
 
-def check(data: Data, source: SourceFlags, shell: Shell) -> Outcome:
+
+def check(
+    source: SourceFlags,
+    shell: Shell,
+    data: MaybeData = None,
+    attributes: Facts = None,
+    out: MaybeHtml = None,
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="Name the customers of the examples too.")
+    ] = False,
+    force: Force = False,
+) -> Outcome:
     """Judge the data: rows accounted for, findings, readiness.
 
-    Fits nothing; exit 3 where the data cannot be used. (validate judges forecasts, verify files.)
+    Fits nothing, says everything at once; exit 3 where the data cannot be used. (validate judges
+    forecasts, verify files.)
 
     Example: bayesseg check orders.csv --as-of 2025-06-30
     """
-    return Outcome(*judged(reading.load_purchases(data, source, shell), shell))
+    from bayesseg.ingest import together
+    from bayesseg.report.quality import build
+
+    where = reading.source_of(data, source, shell)
+    segmenting.refuse_page(out, force=force)
+    document, refused = _examined(where, source, attributes or (), shell, show_ids=show_ids)
+    given = argv(replace(source, from_=None, quarantine=None, rates=None, keep_id=None))
+    given += [word for path in attributes or () for word in ("--attributes", str(path))]
+    command = command_line("check", *(("DATA",) if data else ()), *given, "-o", "OUT.html")
+    document = segmenting.written(build, document, command, out, shell, force=force)
+    return Outcome(document, together(refused) if refused else None)
+
+
+def _examined(
+    data: str, source: SourceFlags, attributes: Sequence[Path], shell: Shell, *, show_ids: bool
+) -> tuple[dict[str, Any], list[InputRejected]]:
+    """Everything that can be said of the data, and what refuses them."""
+    from bayesseg.customers import summarise
+    from bayesseg.ingest import collected
+
+    refused: list[InputRejected] = []
+    purchases, customers = None, None
+    with collected(refused):
+        purchases = reading.examined(data, source, shell)
+        refused += purchases.refused
+        customers = summarise(purchases, as_of=source.as_of)
+    document: dict[str, Any] = {"readiness": {"level": "blocked", "gates": []}, "findings": []}
+    if purchases is not None:
+        document |= purchases.provenance
+        say_provenance((customers or purchases).provenance, shell)
+        shell.show(quality_table(purchases.provenance) + "\n")
+    if customers is not None:
+        with collected(refused):
+            customers = reading.joined(customers, attributes, shell)
+        judged_too, error = _judged(customers, shell)
+        document |= judged_too
+        refused += [error] if error is not None else []
+        more, facts = _apart(customers, show_ids=show_ids)
+        say_findings(more, shell)
+        document["findings"] = [*document["findings"], *more]
+        document["quality"] = {**document["quality"], "customers": facts}
+    document["findings"] = [
+        _placed(one, document, purchases if show_ids else None)
+        for one in [*document["findings"], *map(_refusal, refused)]
+    ]
+    if show_ids and (named := [one for one in document["findings"] if one.get("ids")]):
+        rows = [(one["code"], ", ".join(one["ids"])) for one in named]
+        shell.show("\n" + table(("finding", "ids, for example"), rows))
+    if refused:
+        document["readiness"] = {**document["readiness"], "level": "blocked"}
+    return document, refused
 
 
 def judged(loaded: reading.Loaded, shell: Shell) -> tuple[dict[str, Any], BayessegError | None]:
     """Accounting and readiness as a document; an error where the data cannot identify a model."""
+    return _judged(reading.buyers(loaded), shell)
+
+
+def _judged(customers: Customers, shell: Shell) -> tuple[dict[str, Any], InputRejected | None]:
     from bayesseg.readiness import readiness, require_ready
 
-    customers = reading.buyers(loaded)
     gates = readiness(customers)
     level = gates[0].level
     marks = {"ready": "ok", "caution": "caution", "blocked": "BLOCKED"}
@@ -45,3 +118,57 @@ def judged(loaded: reading.Loaded, shell: Shell) -> tuple[dict[str, Any], Bayess
     except InputRejected as error:
         return document, error
     return document, None
+
+
+def _apart(
+    customers: Customers, *, show_ids: bool
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Customers unlike all others, as a finding and as numbers."""
+    from bayesseg.ingest import finding, many
+    from bayesseg.segmentation.outliers import ANOMALY, FEATURES, TAIL, apart
+
+    found = apart(customers)
+    if found is None:
+        return [], None
+    far, isolated = len(found.mahalanobis), len(found.forest)
+    facts = {
+        "features": list(FEATURES),
+        "mahalanobis": {"customers": far, "asked": found.asked, "quantile": TAIL},
+        "isolation_forest": {
+            "customers": isolated,
+            "asked": found.asked_of_forest,
+            "limit": ANOMALY,
+        },
+    }
+    message = (
+        f"{many(far, 'customer')} of {found.asked:,} far from the others (Mahalanobis), {isolated:,} of "
+        f"{found.asked_of_forest:,} easily told apart (isolation forest): flagged, kept"
+    )
+    one = finding("customers_apart", "note", max(far, isolated), message)
+    if show_ids:
+        one["ids"] = customers.ids[[*found.forest[:5], *found.mahalanobis[:5]]].tolist()
+    return [one] if one["count"] else [], facts
+
+
+def _refusal(error: InputRejected) -> dict[str, Any]:
+    from bayesseg.ingest import finding
+
+    return finding(error.code, "reject", 1, error.message, error.fix)
+
+
+def _placed(
+    one: Mapping[str, Any], document: Mapping[str, Any], purchases: Purchases | None
+) -> dict[str, Any]:
+    """A finding with its number in the catalogue, its column and, where asked for, ids."""
+    from bayesseg.ingest import CATALOGUE
+
+    roles = {"id": "customer_id", "date": "date", "amount": "amount", "currency": "currency"}
+    role = roles.get(one["code"].partition("_")[0])
+    column = document.get("columns", {}).get(role, {}).get("value")
+    ids = purchases.ids_of(one["records"]) if purchases and one["records"] else None
+    return {
+        **one,
+        "case": CATALOGUE.get(one["code"]),
+        "column": column,
+        **({"ids": ids} if ids else {}),
+    }

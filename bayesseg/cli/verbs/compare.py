@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesseg.cli.flags import FitFlags, Force, MaybeHtml, SourceFlags, argv, command_line
+from bayesseg.cli.flags import KINDS, FitFlags, Force, MaybeHtml, SourceFlags, argv, command_line
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
@@ -19,8 +19,8 @@ def compare(
     model: FitFlags,
     shell: Shell,
     data: Annotated[
-        str, typer.Option("--data", metavar="DATA", help="CSV (also .gz) or Parquet; - is stdin.")
-    ],
+        str | None, typer.Option("--data", metavar="DATA", help=f"{KINDS} Or see --from.")
+    ] = None,
     components: Annotated[
         str,
         typer.Option(metavar="A:B", help="Numbers of segments you could work with, both included."),
@@ -28,7 +28,8 @@ def compare(
     covariance: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,...", help="full, tied, diag, spherical (default: MODEL's own and full)."
+            metavar="A,B,...",
+            help="full, tied, diag, spherical (default: MODEL's own and full).",
         ),
     ] = None,
     tails: Annotated[
@@ -58,9 +59,10 @@ def compare(
     from bayesseg.segmentation.stability import with_refits
 
     low, high = _range(components)
+    where = reading.source_of(data, source, shell)
     segmenting.refuse_page(out, force=force)
     spec = model.spec()
-    loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
+    loaded = reading.load(where, source, shell, spec=spec, attributes=model.attributes)
     own = str(spec.parts["segments"].options["covariance"]) if "segments" in spec.parts else ""
     with progress() as on_progress:
         document = comparison(
@@ -82,7 +84,9 @@ def compare(
     for name, value in asked.items():
         given += [] if value is None else [f"--{name}", value]
     given += ["--no-classics"] if no_classics else []
-    command = command_line("compare", "--data", "DATA", *given, "-o", "OUT.html")
+    command = command_line(
+        "compare", *(("--data", "DATA") if data else ()), *given, "-o", "OUT.html"
+    )
     return Outcome(segmenting.written(build, document, command, out, shell, force=force))
 
 

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import SEED, Force, MaybeHtml, Run, SourceFlags, argv, command_line
+from bayesseg.cli.flags import (
+    KINDS,
+    SEED,
+    Facts,
+    Force,
+    MaybeHtml,
+    Names,
+    Run,
+    SourceFlags,
+    argv,
+    command_line,
+)
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import segmenting
+from bayesseg.cli.steps import reading, scoring, segmenting
 from bayesseg.errors import GateFailed, UsageError
 
 NewData = Annotated[
-    str,
-    typer.Argument(help="The later log (or table of clients); CSV or Parquet.", metavar="NEWDATA"),
+    str | None,
+    typer.Argument(help=f"The later log (or table of clients): {KINDS}", metavar="NEWDATA"),
 ]
 
 
 def drift(
     run: Run,
-    data: NewData,
     source: SourceFlags,
     shell: Shell,
+    data: NewData = None,
     before: Annotated[
         str | None,
         typer.Option(metavar="DATA", help="What RUN was fitted on, where NEWDATA begins later."),
     ] = None,
-    attributes: Annotated[
-        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
-    ] = None,
+    attributes: Facts = None,
+    names: Names = None,
     fail_on: Annotated[
         str | None, typer.Option(help="watch or refit: exit 4 at that status (default: never).")
     ] = None,
@@ -42,7 +51,8 @@ def drift(
 
     The old model scores both periods (who moved, beside what uncertainty alone would move), and a refit
     to the later one says whether the segments themselves have changed. Periods are windows of equal
-    length.
+    length. With fewer customers than the segments have parameters the status is too_few, and --fail-on
+    lets it pass.
 
     Example: bayesseg drift runs/2024 orders.csv --fail-on refit -o drift.html
     """
@@ -50,12 +60,13 @@ def drift(
     from bayesseg.report.segmentation.drift import build
     from bayesseg.segmentation.drift import LEVELS
 
-    if fail_on not in (None, *LEVELS[1:]):
+    if fail_on not in (None, *LEVELS[2:]):
         raise UsageError(f"--fail-on {fail_on!r} is no status", fix="give watch or refit")
+    where = reading.source_of(data, source, shell)
     segmenting.refuse_page(out, force=force)
-    posterior = load(run)
+    posterior = scoring.named(load(run), names)
     document = segmenting.drifted(
-        posterior, data, before, source, attributes, shell, refits=refits, seed=seed
+        posterior, where, before, source, attributes, shell, refits=refits, seed=seed
     )
     segmenting.show_drift(document, shell)
     reached = fail_on is not None and LEVELS.index(document["status"]) >= LEVELS.index(fail_on)
@@ -63,7 +74,10 @@ def drift(
         f"status {document['status']}: {document['reasons'][0]['says']}" if reached else "",
         fix="bayesseg fit NEWDATA --previous RUN: segments that are still there keep their names",
     )
-    given = [*(("--before", "DATA") if before else ()), "--refits", refits, "--seed", seed]
-    command = command_line("drift", "RUN", "NEWDATA", *given, *argv(source), "-o", "OUT.html")
+    given = [*(("--before", "DATA") if before else ()), *(("--names", "MAP") if names else ())]
+    given += ["--refits", refits, "--seed", seed]
+    command = command_line(
+        "drift", "RUN", *(("NEWDATA",) if data else ()), *given, *argv(source), "-o", "OUT.html"
+    )
     document = segmenting.written(build, document, command, out, shell, force=force)
     return Outcome(document, error if reached else None)

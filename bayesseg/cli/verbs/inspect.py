@@ -5,6 +5,7 @@ from __future__ import annotations
 from bayesseg.cli.flags import Run
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import showing
 from bayesseg.cli.text import gate_table, names_table, parameter_table, table, verdict_lines
 
 
@@ -22,7 +23,8 @@ def inspect(run: Run, shell: Shell) -> Outcome:
     shell.show(table(("run", str(run)), [(key, manifest[key]) for key in facts]) + "\n")
     shell.show(parameter_table(rows) + "\n")
     shell.show(gate_table(manifest["gates"]) + "\n")
-    for line in verdict_lines(manifest["verdicts"]):
+    stability = showing.stability_of(run, posterior, shell)
+    for line in verdict_lines(manifest, stability):
         shell.show(line)
     if manifest["segments"]:
         shell.show("\n" + names_table(manifest["segments"]))
@@ -40,5 +42,6 @@ def inspect(run: Run, shell: Shell) -> Outcome:
             "posterior": rows,
             "gates": manifest["gates"],
             "verdicts": manifest["verdicts"],
+            "stability": stability,
         }
     )

@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli import scorefile
 from bayesseg.cli.flags import Force, Html, Run
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import scoring, showing
-from bayesseg.errors import UsageError
 
 
 def report(
@@ -19,6 +17,12 @@ def report(
     scores: Annotated[Path, typer.Option(help="Scores written by bayesseg score.")],
     out: Html,
     shell: Shell,
+    stability: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON", help="What stability found of RUN (default: what is kept beside RUN)."
+        ),
+    ] = None,
     include_ids: Annotated[
         bool,
         typer.Option("--include-ids", help="Name customers in the table of whom to turn to."),
@@ -27,19 +31,24 @@ def report(
 ) -> Outcome:
     """Write one offline HTML page and its numbers as JSON.
 
+    The numbers go beside the page, as PAGE.json, or PAGE.report.json where PAGE.json belongs to SCORES.
+
     Example: bayesseg report runs/june --scores scores.parquet -o report.html
     """
     from bayesseg.posterior import load
 
-    if scorefile.sidecar(out).resolve() == scorefile.sidecar(scores).resolve():
-        raise UsageError(
-            f"{scorefile.sidecar(scores)} is the document of the scores, and the report would "
-            "replace it by its own",
-            fix="choose another name for the page",
-        )
+    showing.numbers_beside(out, scores)
     posterior = load(run)
     table, document = scoring.read_of_run(posterior, scores)
     written = showing.report(
-        posterior, table, document, out, shell, include_ids=include_ids, force=force
+        posterior,
+        table,
+        document,
+        out,
+        shell,
+        scores=scores,
+        stability=showing.stability_of(run, posterior, shell, stability),
+        include_ids=include_ids,
+        force=force,
     )
     return Outcome({"written": [str(path) for path in written]})

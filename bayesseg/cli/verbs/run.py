@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bayesseg.cli.flags import (
-    Data,
     FitFlags,
     Folder,
     Force,
     LineageFlags,
+    MaybeData,
     ScoreFlags,
     SourceFlags,
+    SummaryFlags,
     argv,
     command_line,
 )
@@ -28,13 +29,14 @@ SHOWN = 10
 
 
 def run(
-    data: Data,
     out: Folder,
     source: SourceFlags,
+    summary: SummaryFlags,
     model: FitFlags,
     lineage: LineageFlags,
     settings: ScoreFlags,
     shell: Shell,
+    data: MaybeData = None,
     force: Force = False,
 ) -> Outcome:
     """Check, fit, score, report and list, all in one go.
@@ -47,7 +49,7 @@ def run(
 
     with lock(out):
         _reserve(out, force=force)
-        return everything(data, out, source, model, lineage, settings, shell)
+        return everything(data, out, source, summary, model, lineage, settings, shell)
 
 
 def demo(
@@ -69,7 +71,8 @@ def demo(
         orders = out / "orders.csv"
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
-        return everything(str(orders), out, SourceFlags(), model, LineageFlags(), settings, shell)
+        plain = SourceFlags(), SummaryFlags()
+        return everything(str(orders), out, *plain, model, LineageFlags(), settings, shell)
 
 
 def _reserve(out: Path, *, force: bool) -> None:
@@ -85,9 +88,10 @@ def _reserve(out: Path, *, force: bool) -> None:
 
 
 def everything(
-    data: str,
+    data: str | None,
     out: Path,
     source: SourceFlags,
+    summary: SummaryFlags,
     model: FitFlags,
     lineage: LineageFlags,
     settings: ScoreFlags,
@@ -96,27 +100,38 @@ def everything(
     """All steps, each after the command that does it alone; files go into ``out``."""
     from bayesseg.decide import ranked
 
-    spec = model.spec()
+    spec, given = model.spec(), [data] if data else argv(summary)
+    where = reading.source_of(data, source, shell, summary)
     before = fitting.before(lineage)
-    fitting.warm_up(spec, data)
+    fitting.warm_up(spec, where)
     purchases = "purchase" in spec.parts
     dialect = argv(source)
     said: dict[str, Any] = {}
-    joined = ["--attributes", model.attributes] if model.attributes else []
-    if purchases:
-        _say(shell, "check", data, *dialect)
-    loaded = reading.load(data, source, shell, spec=spec, attributes=model.attributes)
+    joined = [word for path in model.attributes or () for word in ("--attributes", path)]
+    if purchases and summary.summary is None:
+        _say(shell, "check", *given, *dialect)
+    loaded = reading.load(
+        where, source, shell, spec=spec, attributes=model.attributes, summary=summary
+    )
     if purchases:
         said, error = judged(loaded, shell)
         if error is not None:
             return Outcome(said, error)
-    _say(shell, "fit", data, *argv(model, lineage), *dialect, "-o", out / "run")
+    _say(shell, "fit", *given, *argv(model, lineage), *dialect, "-o", out / "run")
     path, posterior = fitting.fit(loaded, spec, out / "run", model, before, shell, force=True)
     files = [path]
 
     target = scoring.target_of(posterior.manifest, str(out / "scores.parquet"), force=True)
     _say(
-        shell, "score", path, data, *argv(settings), *joined, *dialect, "-o", out / "scores.parquet"
+        shell,
+        "score",
+        path,
+        *given,
+        *argv(settings),
+        *joined,
+        *dialect,
+        "-o",
+        out / "scores.parquet",
     )
     scores = scoring.score(posterior, loaded.customers, settings, shell)
     files += scoring.write_scores(scores, target, "parquet", shell, force=True)
@@ -124,7 +139,15 @@ def everything(
     page = out / "report.html"
     _say(shell, "report", path, "--scores", target, "--include-ids", "-o", page)
     files += showing.report(
-        posterior, scores.table, scores.document, page, shell, include_ids=True, force=True
+        posterior,
+        scores.table,
+        scores.document,
+        page,
+        shell,
+        scores=Path(target),
+        stability=showing.stability_of(path, posterior, shell),
+        include_ids=True,
+        force=True,
     )
     if scores.document["segments"]:
         _say(shell, "segments", path, target)
@@ -138,7 +161,7 @@ def everything(
         shell.show("\nMost value at risk")
         shell.show(risk_table(ranked(scores.table, "save", SHOWN)))
     shell.show("\nVerdict")
-    for line in verdict_lines(posterior.manifest["verdicts"]):
+    for line in verdict_lines(posterior.manifest):
         shell.show(line)
     shell.show("\nWritten\n" + "\n".join(f"  {path}" for path in files))
     document = {

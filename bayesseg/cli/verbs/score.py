@@ -8,21 +8,30 @@ from typing import Annotated
 import typer
 
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import Data, Force, Names, Run, ScoreFlags, SourceFlags, Table
+from bayesseg.cli.flags import (
+    Facts,
+    Force,
+    MaybeData,
+    Names,
+    Run,
+    ScoreFlags,
+    SourceFlags,
+    SummaryFlags,
+    Table,
+)
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import fitting, reading, scoring
 
 
 def score(
     run: Run,
-    data: Data,
     out: Table,
     source: SourceFlags,
+    summary: SummaryFlags,
     settings: ScoreFlags,
     shell: Shell,
-    attributes: Annotated[
-        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
-    ] = None,
+    data: MaybeData = None,
+    attributes: Facts = None,
     names: Names = None,
     format: Annotated[  # noqa: A002 - the flag's name
         str | None, typer.Option(help="parquet, csv or ndjson (default: the extension of FILE).")
@@ -42,11 +51,16 @@ def score(
     """
     from bayesseg.posterior import load
 
+    data = reading.source_of(data, source, shell, summary)
     kind = scorefile.format_of(out, format)
     posterior = scoring.named(load(run), names)
     target = scoring.target_of(posterior.manifest, out, force=force)
-    source = reading.as_fitted(source, posterior.manifest, shell)
-    loaded = reading.load(data, source, shell, spec=posterior.spec, attributes=attributes)
+    if summary.summary is None:
+        source = reading.as_fitted(source, posterior.manifest, shell)
+    loaded = reading.load(
+        data, source, shell, spec=posterior.spec, attributes=attributes, summary=summary
+    )
+    reading.refuse_nameless(loaded)
     scores = scoring.score(posterior, loaded.customers, settings, shell)
     written = scoring.write_scores(scores, target, kind, shell, raw=raw, force=force)
     return Outcome(

@@ -9,7 +9,7 @@ import typer
 
 from bayesseg.cli.flags import Force, Names, Run
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import naming, scoring
+from bayesseg.cli.steps import naming, scoring, showing
 from bayesseg.cli.text import effect_table, names_table, profile_table, segment_table
 from bayesseg.errors import GateFailed, UsageError
 
@@ -40,6 +40,8 @@ def segments(
     Example: bayesseg segments runs/june scores.parquet
     """
     from bayesseg.posterior import load
+    from bayesseg.report.segmentation.assessed import summary
+    from bayesseg.report.words import load_words
 
     posterior = scoring.named(load(run), names)
     manifest = posterior.manifest
@@ -61,6 +63,7 @@ def segments(
         shell.show(names_table(manifest["segments"]))
         return Outcome({"model_id": manifest["model_id"], "segments": naming.listed(posterior)})
     _, document = scoring.read_of_run(posterior, scores)
+    stability = showing.stability_of(run, posterior, shell)
     found = naming.renamed(posterior, document["segments"], scores, given=names is not None)
     shell.show(segment_table(found) + "\n")
     shell.show(profile_table(found) + "\n")
@@ -68,6 +71,12 @@ def segments(
     for one in found:
         if one["action"]:
             shell.show(f"{one['id']} {one['name']}: {one['action']}")
+    shell.show("\n" + summary(load_words("en"), stability, manifest["customers"]["all"]))
     return Outcome(
-        {"model_id": document["model_id"], "segments": found, "effects": document["effects"]}
+        {
+            "model_id": document["model_id"],
+            "segments": found,
+            "effects": document["effects"],
+            "stability": stability,
+        }
     )

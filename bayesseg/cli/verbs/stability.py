@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bayesseg.cli.flags import (
     SEED,
-    Data,
+    Facts,
     Force,
+    MaybeData,
     MaybeHtml,
     Run,
     SourceFlags,
@@ -21,17 +21,15 @@ from bayesseg.cli.flags import (
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
-from bayesseg.errors import GateFailed
+from bayesseg.errors import GateFailed, ResourcesMissing
 
 
 def stability(
     run: Run,
-    data: Data,
     source: SourceFlags,
     shell: Shell,
-    attributes: Annotated[
-        Path | None, typer.Option(help="Facts about customers, one row each, joined by id.")
-    ] = None,
+    data: MaybeData = None,
+    attributes: Facts = None,
     refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
     out: MaybeHtml = None,
@@ -40,22 +38,25 @@ def stability(
     """Ask whether the segments of a run are there, or made by chance.
 
     Refits to reweighted customers and to halves of them, Jaccard of each segment with Hennig's words.
-    Exit 4 where a segment is untrusted (below 0.6).
+    Exit 4 where a segment is untrusted (below 0.6). The answer is kept beside the run, as
+    RUN.stability.json, where report and inspect look for it.
 
     Example: bayesseg stability runs/june orders.csv --refits 50 -o stability.html
     """
-    from bayesseg.posterior import load
+    from bayesseg.posterior import load, now
     from bayesseg.report.segmentation.stability import build
+    from bayesseg.segmentation.assessed import keep
     from bayesseg.segmentation.refits import THOROUGH
     from bayesseg.segmentation.stability import stability as of
     from bayesseg.segmentation.stability import with_refits
 
+    where = reading.source_of(data, source, shell)
     segmenting.refuse_page(out, force=force)
     posterior = load(run)
     source = reading.as_fitted(source, posterior.manifest, shell)
     if source.as_of is None and posterior.manifest["as_of"]:
         source = replace(source, as_of=posterior.manifest["as_of"])
-    loaded = reading.load(data, source, shell, spec=posterior.spec, attributes=attributes)
+    loaded = reading.load(where, source, shell, spec=posterior.spec, attributes=attributes)
     with progress() as on_progress:
         document = of(
             posterior,
@@ -64,9 +65,16 @@ def stability(
             seed=seed,
             on_progress=on_progress,
         )
+    document |= {"assessed_on": now().date().isoformat()}
     segmenting.show_stability(document, shell)
     given = ["--refits", refits, "--seed", seed, *argv(source)]
-    command = command_line("stability", "RUN", "DATA", *given, "-o", "OUT.html")
+    command = command_line(
+        "stability", "RUN", *(("DATA",) if data else ()), *given, "-o", "OUT.html"
+    )
+    try:
+        shell.say(f"kept {keep(document, run)}, for report and inspect")
+    except ResourcesMissing as refused:  # runs may stand where nobody writes
+        shell.warn(f"{refused.message}: give report --stability the JSON of -o")
     document = segmenting.written(build, document, command, out, shell, force=force)
     weak = [one for one in document["segments"] if one["word"] in ("dissolved", "untrusted")]
     error = GateFailed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayesseg.cli.flags import FitFlags, Force, MaybeData, MaybeHtml, SourceFlags, ValidateFlags
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import validating
+from bayesseg.cli.steps import reading, validating
 from bayesseg.errors import UsageError
 
 
@@ -26,14 +26,17 @@ def validate(
     Example: bayesseg validate orders.csv --model retail --origins 6 -o forecasts.html
     """
     if what.sbc is not None:
-        if any(given is not None for given in (data, what.cut, what.origins, what.families, out)):
+        if any(
+            given is not None
+            for given in (data, source.from_, what.cut, what.origins, what.families, out)
+        ):
             raise UsageError(
                 "--sbc judges the computation on simulated data: it goes without DATA, --cut, "
                 "--origins, --families and -o",
                 fix=f"bayesseg validate --sbc {what.sbc} --model {model.model}",
             )
         return validating.calibrate(model, what, shell)
-    if data is None:
+    if data is None and source.from_ is None:
         raise UsageError(
             "there is no DATA to validate on",
             fix="bayesseg validate orders.csv --origins 6; --sbc N alone needs none",
@@ -42,6 +45,8 @@ def validate(
         raise UsageError(
             "validate needs days in the past to forecast from: either --cut or --origins"
             + (", not both" if what.cut is not None else ""),
-            fix=f"bayesseg validate {data} --origins 6 (the verdict), or --cut 2025-01-31 --horizon 90d",
+            fix=f"bayesseg validate {data or 'DATA'} --origins 6 (the verdict), "
+            "or --cut 2025-01-31 --horizon 90d",
         )
+    data = reading.source_of(data, source, shell)
     return validating.against_what_came(data, out, source, model, what, shell, force=force)

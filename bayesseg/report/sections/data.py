@@ -17,6 +17,7 @@ from bayesseg.report.blocks import (
     Table,
     Text,
 )
+from bayesseg.report.measures import measures_table
 from bayesseg.report.words import Words
 
 _FIRST = ("frequency", "recency", "T", "spend")
@@ -26,7 +27,9 @@ def section(context: Context) -> Section:
     """Accounting, findings, histograms and the correlation of frequency and spend."""
     words, summary = context.words, context.posterior.summary
     accounting: Mapping[str, Any] = context.posterior.manifest.get("accounting") or {}
-    blocks: list[Any] = [*_rows(words, accounting), *_findings(words, accounting)]
+    blocks: list[Any] = [*source_line(words, accounting)]
+    blocks += [*rows_table(words, accounting), *_findings(words, accounting)]
+    blocks += measures_table(words, accounting)
     bought = "purchase" in context.posterior.spec.parts
     title = words("data.histograms.title" if bought else "data.histograms.title_clients")
     blocks += _histograms(words, title, summary.get("histograms", {}))
@@ -47,7 +50,18 @@ def section(context: Context) -> Section:
     )
 
 
-def _rows(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+def source_line(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+    """What the rows were read from, and whether their money is margin."""
+    said = []
+    if kind := accounting.get("source", {}).get("kind"):
+        said.append(words("data.source", source=words(f"data.kinds.{kind}")))
+    if accounting.get("policies", {}).get("money") == "margin":
+        said.append(words("data.margin"))
+    return [Text(tuple(said))] if said else []
+
+
+def rows_table(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+    """Rows in, used, and left out by reason."""
     rows = accounting.get("rows")
     if not rows:
         return []

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
+from bayesseg.report.sections.segments import marks
 from bayesseg.report.words import Words
 
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
@@ -164,7 +165,7 @@ def _churn(context: Context) -> list[Any]:
     return [
         Figure(
             title,
-            figures.dots(panels, names),
+            figures.dots(panels, names, marks=marks(context, found)),
             words("forecasts.churn.alt", n=len(names)),
             words("forecasts.churn.caption"),
             Table(title, head, rows),

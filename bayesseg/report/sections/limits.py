@@ -10,11 +10,7 @@ def section(context: Context) -> Section:
     words, parts = context.words, context.posterior.spec.parts
     keys = ["decision", "excluded"]
     keys += ["contract", "holdout", "early"] if "purchase" in parts else []
-    keys += (
-        ["margin"]
-        if context.document.get("settings", {}).get("margin") == 1 and "spend" in parts
-        else []
-    )
+    keys += ["margin"] if context.document.get("money") == "revenue" and "spend" in parts else []
     keys += ["segments"] if "segments" in parts else []
     keys += ["privacy"]
     items = tuple(words(f"limits.{key}") for key in keys)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesseg.report import shapes
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
-from bayesseg.report.words import NOTHING, Words, spread
+from bayesseg.report.words import ALL, NOTHING, Words, spread
 from bayesseg.segment_map import labels
 
 _TELLING = 0.3
@@ -29,7 +29,7 @@ def section(context: Context) -> Section | None:
     if found["rows"] < found["customers"]:
         rows, customers = words.count(found["rows"]), words.count(found["customers"])
         blocks.append(Text((words("portrait.some", n=rows, m=customers),), tone="note"))
-    blocks += [*_plane(words, found, ids), *_heat(words, found, shown, names)]
+    blocks += [*_plane(words, found, ids), *_heat(words, found, shown, ids, names)]
     blocks += together(words, found, ids)
     if len(ids) > 2:  # of two, one merge is all there is
         blocks.append(tree(words, found["merges"], names, ids))
@@ -113,6 +113,7 @@ def _heat(
     words: Words,
     found: Mapping[str, Any],
     shown: Sequence[Mapping[str, Any]],
+    ids: Sequence[str],
     names: Sequence[str],
 ) -> list[Heading | Table | Text]:
     """A table whose cells are shaded: features by segments."""
@@ -120,8 +121,8 @@ def _heat(
         Column(words("portrait.plane.feature"), number=False, wide=True),
         *(Column(name, wide=True) for name in names),
     )
-    profiles = {one["id"]: one.get("profile", {}) for one in shown}
-    own = [profiles.get(name.partition(" ")[0], {}) for name in names]
+    by_id = {one["id"]: one for one in shown}
+    own = [by_id.get(one, {"profile": {}, "known": {}}) for one in ids]
     rows = tuple(
         (_label(words, line), *(_shaded(words, line, own, k) for k in range(len(own))))
         for line in found["profile"]
@@ -137,7 +138,7 @@ def _label(words: Words, line: Mapping[str, Any]) -> Cell:
     name = feature(words, line["feature"])
     of_all = line["share_of_all"]
     small = "" if of_all is None else words("portrait.heat.all", share=words.percent(of_all))
-    if line["known"] < 0.9995:
+    if line["known"] < ALL:
         known = words("portrait.heat.known", share=words.percent(line["known"]))
         small = f"{small}; {known}" if small else known
     return Cell(name if line["level"] is None else f"{name}: {line['level']}", small=small)
@@ -146,17 +147,20 @@ def _label(words: Words, line: Mapping[str, Any]) -> Cell:
 def _shaded(
     words: Words, line: Mapping[str, Any], own: Sequence[Mapping[str, Any]], k: int
 ) -> Cell:
-    """The segment's own value, else how far it is from everybody's; ``own`` are all profiles."""
+    """The segment's own value, else how far it is from everybody's; ``own`` are all segments."""
     away = line["away"][k]
     kind = "number" if line["share"] is None else "percent"
-    values = line["share"] or [one.get(line["feature"]) for one in own]
+    values = line["share"] or [one["profile"].get(line["feature"]) for one in own]
     distance = _signed(words, away["mean"])
     mean, span = words.halves(values[k], kind, spread(values))
     low, high = _signed(words, away["lo"]), _signed(words, away["hi"])
     hint = words("portrait.heat.hint", away=distance, lo=low, hi=high)
+    known = own[k]["known"].get(line["feature"])
+    of = "" if known is None or known >= ALL else words.percent(known)
+    said = (f"({span})" if span else "", of and words("portrait.heat.known", share=of))
     return Cell(
         mean if mean != NOTHING else distance,
-        small=f"({span})" if span else "",
+        small=" ".join(filter(None, said)),
         heat=shapes.shade(away["mean"]),
         hint=f"{mean} ({span}): {hint}" if span else hint,
     )

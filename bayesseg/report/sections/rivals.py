@@ -10,6 +10,7 @@ from bayesseg.report import shapes
 from bayesseg.report.blocks import Cell, Column, Context, Details, Section, Table, Text
 from bayesseg.report.sections.portrait import feature, together
 from bayesseg.report.words import Words
+from bayesseg.segmentation.run import segmentations
 
 
 def section(context: Context) -> Section | None:
@@ -18,7 +19,7 @@ def section(context: Context) -> Section | None:
     if part is None:
         return None
     words, pictures = context.words, context.posterior.summary.get("segments")
-    found: Sequence[Mapping[str, Any]] = part.info.get("modes", {}).get("segmentations", ())
+    found = segmentations(part.info)
     blocks: list[Any] = []
     if len(found) > 1:
         key = "several" if sum(bool(one["chains"]) for one in found) > 1 else "one"

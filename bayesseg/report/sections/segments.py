@@ -20,8 +20,10 @@ from bayesseg.report.blocks import (
     Table,
     Text,
 )
-from bayesseg.report.figures import dots
-from bayesseg.report.words import Words, spread
+from bayesseg.report.figures import Write, dots
+from bayesseg.report.sections.portrait import feature
+from bayesseg.report.segmentation.assessed import summary
+from bayesseg.report.words import ALL, Words, spread
 
 QUANTITIES = (("p_churn", "percent"), ("clv", "money"), ("value_at_risk", "money"))
 
@@ -33,10 +35,18 @@ def section(context: Context) -> Section | None:
     if not found:
         return None
     ids = list(context.posterior.manifest["segments"]["ids"])
-    # merged and split segments bear the mark of the model's own, as in the pictures
-    cards = tuple(_card(context, one, ids.index(one["of"][0])) for one in found)
-    blocks: list[Any] = [Cards(cards), Text((words("segments.reading"),))]
+    own = marks(context, found)
+    cards = tuple(_card(context, *both) for both in zip(found, own, strict=True))
+    found_again = summary(words, context.stability, context.posterior.manifest["customers"]["all"])
+    blocks: list[Any] = [Cards(cards), Text((words("segments.reading"),)), Text((found_again,))]
+    if context.stability is not None:
+        blocks.append(Items(tuple(context.stability["words"])))
     by_hand = [one for one in found if list(one["of"]) != [one["id"]]]
+    lead = (
+        words("segments.lead.mapped", n=len(found), m=len(ids))
+        if by_hand
+        else words.plural("segments.lead", len(ids))
+    )
     if by_hand:
         made = "; ".join(f"{one['id']}: {one['rule'] or ' + '.join(one['of'])}" for one in by_hand)
         blocks.append(Text((words("segments.by_hand", made=made),)))
@@ -46,14 +56,14 @@ def section(context: Context) -> Section | None:
     panels = _panels(words, found)
     if panels:
         names = [one["id"] + " " + one["name"] for one in found]
-        title = words("segments.profile.title")
+        title = words(f"segments.profile.title.{'one' if len(found) == 1 else 'many'}")
         blocks.append(
             Figure(
                 title,
-                dots([(label, values, words.plain) for _, label, values in panels], names),
+                dots([_panel(words, *panel) for panel in panels], names, marks=own),
                 words("segments.profile.alt", n=len(found), m=len(panels)),
                 words("segments.profile.caption"),
-                _profile_table(words, found, panels),
+                _profile_table(words, title, found, panels),
             )
         )
     lineage = context.posterior.manifest["segments"].get("words")
@@ -64,16 +74,24 @@ def section(context: Context) -> Section | None:
         blocks += [Heading(words("segments.chosen")), Items(tuple(chosen))]
     state = context.posterior.features
     if state is not None:
-        columns = "; ".join(_feature(words, name) for name in state.names)
-        said = (Text((words("segments.how.text", features=columns),)), Items(state.notes))
+        columns = "; ".join(feature(words, name) for name in state.names)
+        hand = words(f"segments.how.{'by_hand' if by_hand else 'untouched'}", m=len(ids))
+        text = words("segments.how.text", features=columns, hand=hand)
+        said = (Text((text,)), Items(state.notes))
         blocks.append(Details(words("segments.how.title"), said))
     return Section(
         "segments",
         words("segments.title"),
-        words.plural("segments.lead", len(ids)),
+        lead,
         tuple(blocks),
         {"segments": list(found)},
     )
+
+
+def marks(context: Context, found: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Merged and split segments bear the mark of the first of the model's own they are made of."""
+    ids = list(context.posterior.manifest["segments"]["ids"])
+    return [ids.index(one["of"][0]) for one in found]
 
 
 def _card(context: Context, one: Mapping[str, Any], mark: int) -> Card:
@@ -91,6 +109,10 @@ def _card(context: Context, one: Mapping[str, Any], mark: int) -> Card:
         for name, kind in QUANTITIES
         if one.get(name)
     ]
+    again = {seen["id"]: seen for seen in (context.stability or {}).get("segments", ())}
+    if one["id"] in again:
+        weight = words.halves(again[one["id"]]["jaccard"], "index")
+        facts.append(Fact(words("segments.jaccard"), *weight, again[one["id"]]["word"]))
     return Card(
         title=one["name"],
         badge=one["id"],
@@ -111,35 +133,66 @@ def _ambiguity(context: Context) -> str:
 
 def _panels(
     words: Words, found: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, str, list[Mapping[str, float]]]]:
-    """(feature, label, interval of every segment), where every segment has one."""
-    features = list(found[0].get("profile", {}))
-    complete = [
-        name for name in features if all(None not in one["profile"][name].values() for one in found)
-    ]
-    return [
-        (name, _feature(words, name), [one["profile"][name] for one in found]) for name in complete
-    ]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Of each feature that every segment has, its label and each mean, with the median ``beside`` it.
+
+    A yes or no has no median; its mean is a share. ``known`` is of how many members it is.
+    """
+    panels = []
+    for name in found[0]["profile"]:
+        if any(None in one["profile"][name].values() for one in found):
+            continue
+        values = [
+            {
+                **one["profile"][name],
+                "beside": one["medians"].get(name),
+                "known": one["known"][name],
+            }
+            for one in found
+        ]
+        panels.append((feature(words, name), values))
+    return panels
 
 
-def _feature(words: Words, name: str) -> str:
-    return words(f"features.{name}") if words.has(f"features.{name}") else name
+def _panel(
+    words: Words, label: str, values: Sequence[Mapping[str, Any]]
+) -> tuple[str, Sequence[Mapping[str, Any]], Write]:
+    """As ``dots`` draws it."""
+    if min(one["known"] for one in values) < ALL:
+        label = f"{label}\n{words('segments.where_known')}"
+    return label, values, words.percent if values[0]["beside"] is None else words.plain
 
 
 def _profile_table(
     words: Words,
+    title: str,
     found: Sequence[Mapping[str, Any]],
-    panels: Sequence[tuple[str, str, Sequence[Mapping[str, float]]]],
+    panels: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
 ) -> Table:
     head = (
         Column(words("segments.segment"), number=False),
-        *(Column(label) for _, label, _ in panels),
+        *(Column(label) for label, _ in panels),
     )
+
+    def cell(values: Sequence[Mapping[str, Any]], row: int) -> Cell:
+        own, beside = values[row], values[row]["beside"]
+        of = []
+        if beside is not None:
+            of.append(words("segments.profile.median", median=words.interval(beside)))
+        if own["known"] < ALL:
+            of.append(words("segments.known", share=words.percent(own["known"])))
+        mean = (
+            words.interval(own, "percent")
+            if beside is None
+            else words.interval(own, apart=spread(values))
+        )
+        return Cell(mean, small="; ".join(of))
+
     rows = tuple(
         (
             Cell(f"{one['id']} {one['name']}"),
-            *(Cell(words.interval(values[row], apart=spread(values))) for _, _, values in panels),
+            *(cell(values, row) for _, values in panels),
         )
         for row, one in enumerate(found)
     )
-    return Table(words("segments.profile.title"), head, rows)
+    return Table(title, head, rows)

@@ -7,12 +7,19 @@ from typing import Any
 
 from bayesseg._types import PARTS
 from bayesseg.report.blocks import Context, Fact, Facts, Judgement, Judgements, Section, Text
+from bayesseg.report.segmentation import assessed
 
 
 def section(context: Context) -> Section:
-    """Per part two verdicts, of the computation and of the forecast, with reasons and next step."""
+    """Per part two verdicts, of the computation and of what it claims, with reasons and next step.
+
+    Purchases and spend claim forecasts, segments that they come back: what ``stability`` found weak is a
+    caution to the whole.
+    """
     words, manifest = context.words, context.posterior.manifest
-    overall = manifest["verdict"]
+    overall, again = manifest["verdict"], context.stability
+    if overall == "passed" and assessed.tone(again) in ("caution", "failed"):
+        overall = "caution"
     parts = [part for part in PARTS if part in manifest["verdicts"]]
     blocks: list[Any] = []
     if overall == "failed":
@@ -28,7 +35,7 @@ def section(context: Context) -> Section:
         words(f"verdict.title.{overall}"),
         words(f"verdict.lead.{overall}"),
         tuple(blocks),
-        {"verdict": overall, "verdicts": manifest["verdicts"]},
+        {"verdict": overall, "verdicts": manifest["verdicts"], "stability": again},
     )
 
 
@@ -36,13 +43,24 @@ def _judgement(context: Context, part: str, verdict: Mapping[str, Any]) -> Judge
     words = context.words
     computation, forecast = verdict["computation"], verdict["forecast"]
     tone = "failed" if computation == "failed" else "caution" if verdict["reasons"] else "passed"
+    if part != "segments":
+        claim = _forecast(context, part, forecast)
+    elif computation == "failed":
+        claim = ""
+    else:
+        again = context.stability
+        claim = assessed.summary(words, again, context.posterior.manifest["customers"]["all"])
+        tone = max(tone, assessed.tone(again), key=_WORSE.index)
     return Judgement(
         title=words(f"parts.{part}"),
         tone=tone,
         computation=words(f"verdict.computation.{computation}"),
-        forecast=_forecast(context, part, forecast) if part != "segments" else "",
+        forecast=claim,
         reasons=tuple(reason.removeprefix(f"{part}: ") for reason in verdict["reasons"]),
     )
+
+
+_WORSE = ("passed", "note", "caution", "failed")
 
 
 def _forecast(context: Context, part: str, verdict: str) -> str:
@@ -73,7 +91,7 @@ def _facts(context: Context) -> tuple[Fact, ...]:
         if totals.get(name):
             facts.append(
                 Fact(
-                    words(f"facts.{name}.{'revenue' if settings.get('margin') == 1 else 'margin'}"),
+                    words(f"facts.{name}.{document.get('money', 'revenue')}"),
                     *words.halves(totals[name], kind),
                     words(
                         f"facts.{name}.note",

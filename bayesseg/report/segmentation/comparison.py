@@ -9,7 +9,7 @@ from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Fact, Figure, Items, Section, Table, Text
 from bayesseg.report.page import Page
 from bayesseg.report.sections import portrait
-from bayesseg.report.segmentation.parts import head, page, repeated, verdict
+from bayesseg.report.segmentation.parts import head, page, repeated, sentence, verdict
 from bayesseg.report.words import NOTHING, Words, load_words
 
 _PICTURED = 16
@@ -34,6 +34,7 @@ def build(
         _verdict(words, document),
         _candidates(words, document),
         _tree(words, document),
+        _masked(words, document),
         _price(words, document),
         _classics(words, document),
         repeated(words, command, asked),
@@ -61,7 +62,7 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
     key = _tone(document)
     found = verdict(words, f"compare.verdict.{key}", f"compare.lead.{key}", (), facts)
     blocks = (Text(tuple(document["words"])), *found.blocks)
-    notes = (Items(tuple(document["notes"])),) if document["notes"] else ()
+    notes = (Items(tuple(map(sentence, document["notes"]))),) if document["notes"] else ()
     return Section("verdict", found.title, found.lead, (*blocks, *notes), {})
 
 
@@ -73,9 +74,9 @@ def _fact(words: Words, key: str, name: str) -> Fact:
 
 
 def _candidates(words: Words, document: Mapping[str, Any]) -> Section:
-    keys = ("bic", "icl", "below", "jaccard", "strength", "smallest", "overlap", "groups")
+    keys = ("bic", "below", "jaccard", "strength", "smallest", "overlap", "groups", "rival")
     columns = (
-        Column(words("compare.table.candidate"), number=False),
+        *(Column(words(f"compare.table.{key}"), number=False) for key in ("candidate", "kind")),
         *(Column(words(f"compare.table.{key}")) for key in keys),
         Column(words("compare.table.seconds")),
     )
@@ -98,11 +99,19 @@ def _candidates(words: Words, document: Mapping[str, Any]) -> Section:
         words("compare.table.lead", n=words.count(document["min_segment"])),
         (
             Table(words("compare.table.caption"), columns, rows),
+            Items(
+                tuple(
+                    f"{words(f'compare.kind.{key}')}: {words(f'compare.kind_means.{key}')}"
+                    for key in ("natural", "reproducible", "constructive")
+                )
+            ),
             Text((words("compare.table.reading"),), tone="note"),
             Figure(
                 words("compare.density.title"),
                 figures.dots(
-                    [(words("compare.density.axis"), behind, words.plain)], names, alike=True
+                    [(words("compare.density.axis"), behind, words.plain)],
+                    names,
+                    marks=[0] * len(names),
                 ),
                 words("compare.density.alt", n=len(near)),
                 words("compare.density.caption"),
@@ -125,16 +134,29 @@ def _candidate(words: Words, one: Mapping[str, Any]) -> tuple[Cell, ...]:
     strength, asked = one["prediction_strength"], one["jaccard"] is not None
     return (
         Cell(name, small=", ".join(filter(None, (tails, one["chosen"])))),
-        Cell(words.count(one["bic"])),
-        Cell(words.count(one["icl"])),
+        Cell(
+            words(f"compare.kind.{one['kind'].replace(' ', '_')}") if asked else NOTHING,
+            hint="; ".join(one["against"]),
+        ),
+        Cell(
+            words.count(one["bic"]), small=words("compare.table.icl", icl=words.count(one["icl"]))
+        ),
         Cell(words.fixed(one["below_best"], 3), small=f"± {error}"),
         Cell(words.fixed(min(one["jaccard"]), 2) if asked else NOTHING),
         Cell(NOTHING if strength is None else words.fixed(strength, 2)),
         Cell(words.count(min(one["sizes"]))),
         Cell(words.percent(max(one["overlap"]))),
-        Cell(words.count(one["groups"]), small=one["kind"] if asked else ""),
+        Cell(words.count(one["groups"])),
+        _rival(words, one),
         Cell(words.fixed(one["seconds"], 1)),
     )
+
+
+def _rival(words: Words, one: Mapping[str, Any]) -> Cell:
+    for found in one["rivals"][:1]:
+        agreement = words.fixed(found["agreement_with_best"], 2)
+        return Cell(words.fixed(found["nats_below_best"], 1), small=agreement)
+    return Cell(NOTHING)
 
 
 def _tree(words: Words, document: Mapping[str, Any]) -> Section | None:
@@ -146,27 +168,58 @@ def _tree(words: Words, document: Mapping[str, Any]) -> Section | None:
     return Section("tree", words("compare.tree.title"), lead, (figure,), {})
 
 
+def _masked(words: Words, document: Mapping[str, Any]) -> Section | None:
+    if not document["masked"]:
+        return None
+    rows = tuple(
+        (
+            Cell(portrait.feature(words, one["feature"])),
+            Cell(words.percent(one["lost"])),
+            Cell(words.percent(one["moved"])),
+        )
+        for one in sorted(document["masked"], key=lambda one: -float(one["lost"]))
+    )
+    columns = head(words, "compare.masked", "feature", "lost", "moved")
+    table = Table(words("compare.masked.caption"), columns, rows)
+    lead = words("compare.masked.lead", of=document["tree_of"])
+    return Section("masked", words("compare.masked.title"), lead, (table,), {})
+
+
 def _price(words: Words, document: Mapping[str, Any]) -> Section | None:
     price = document["price"]
     if not price:
         return None
-    one = next(iter(price.values()))
     rows = tuple(
         (
-            Cell(name),
-            Cell(words.percent(found["buys"])),
-            Cell(words.percent(found["spend"])),
-            Cell(", ".join(words.percent(segment["bought"]) for segment in found["segments"])),
+            Cell(one["name"].replace(" ", "\N{NO-BREAK SPACE}", 2)),
+            *(_with_span(words, one[of]) for of in ("buys", "spend")),
         )
-        for name, found in price.items()
+        for one in price["table"]
     )
-    columns = (
-        *head(words, "compare.price", "candidate", "buys", "spend"),
-        Column(words("compare.price.bought"), number=False, wide=True),
-    )
-    lead = words("compare.price.lead", cut=one["cut"], until=one["until"])
-    table = Table(words("compare.price.caption"), columns, rows)
-    return Section("price", words("compare.price.title"), lead, (table,), {})
+    columns = head(words, "compare.price", "candidate", "buys", "spend")
+    blocks: list[Any] = [Text(tuple(price["words"]))] if price["words"] else []
+    blocks.append(Table(words("compare.price.caption"), columns, rows))
+    for one in price["table"]:
+        if one["name"] == price["of"]:
+            own = tuple(
+                (
+                    Cell(words.count(segment["customers"])),
+                    Cell(words.percent(segment["bought"])),
+                    Cell(words.money(segment["spend"])),
+                )
+                for segment in one["segments"]
+            )
+            columns = tuple(
+                Column(words(f"compare.price.{key}")) for key in ("customers", "bought", "each")
+            )
+            blocks.append(Table(words("compare.price.of", of=one["name"]), columns, own))
+    lead = words("compare.price.lead", **{key: price[key] for key in ("cut", "until", "days")})
+    return Section("price", words("compare.price.title"), lead, tuple(blocks), {})
+
+
+def _with_span(words: Words, share: Mapping[str, float]) -> Cell:
+    mean, span = words.halves(share, "percent", 0.05)
+    return Cell(mean, small=span)
 
 
 def _classics(words: Words, document: Mapping[str, Any]) -> Section | None:

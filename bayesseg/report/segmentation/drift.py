@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bayesseg.report import figures, shapes
-from bayesseg.report.blocks import Cell, Column, Fact, Figure, Heading, Section, Table, Text
+from bayesseg.report.blocks import Cell, Column, Fact, Figure, Heading, Items, Section, Table, Text
 from bayesseg.report.page import Page
 from bayesseg.report.sections.portrait import feature
 from bayesseg.report.segmentation.parts import (
@@ -20,9 +20,10 @@ from bayesseg.report.segmentation.parts import (
 )
 from bayesseg.report.words import Words, load_words
 
-_TONES = {"stable": "passed", "watch": "caution", "refit": "failed"}
+_TONES = {"too_few": "caution", "stable": "passed", "watch": "caution", "refit": "failed"}
 _SMALL = 11
 """Customers below which a count is hidden."""
+_NOBODY = "–"
 
 
 def build(
@@ -114,10 +115,7 @@ def _flow(words: Words, moves: Mapping[str, Any], names: Sequence[str]) -> Figur
     before = [sum(one["mean"] for one in row) for row in table]
     after = [sum(row[k]["mean"] for row in table) for k in range(K + 1)]
     sides = [*names, words("drift.moves.came")], [*names, words("drift.moves.left")]
-    columns = (
-        Column(words("drift.moves.from"), number=False),
-        *(Column(words("drift.moves.to", name=name)) for name in sides[1]),
-    )
+    columns = _towards(words, sides[1])
     rows = tuple(
         (Cell(name), *(Cell(_count(words, one)) for one in row))
         for name, row in zip(sides[0], table, strict=True)
@@ -138,6 +136,14 @@ def _flow(words: Words, moves: Mapping[str, Any], names: Sequence[str]) -> Figur
     )
 
 
+def _towards(words: Words, names: Sequence[str]) -> tuple[Column, ...]:
+    """Heads of a table from segments (rows) to segments."""
+    return (
+        Column(words("drift.moves.from"), number=False, wide=True),
+        *(Column(words("drift.moves.to", name=name), wide=True) for name in names),
+    )
+
+
 def _count(words: Words, of: Mapping[str, float]) -> str:
     """Customers with their interval; few of them are hidden."""
     if of["mean"] == 0.0:
@@ -147,28 +153,25 @@ def _count(words: Words, of: Mapping[str, float]) -> str:
 
 def _matrix(words: Words, moves: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     """Where members are now: share, interval, and the same without any change."""
-    columns = (
-        Column(words("drift.moves.from"), number=False, wide=True),
-        *(Column(words("drift.moves.to", name=name), wide=True) for name in names),
-        Column(words("drift.moves.exits"), wide=True),
-    )
-    rows = [
-        (
-            Cell(name),
-            *(
-                Cell(
-                    words.interval(moves["matrix"][j][k], "percent"),
-                    small=words(
-                        "drift.moves.unmoved",
-                        share=words.percent(moves["baseline"][j][k]["mean"]),
-                    ),
-                    heat=_excess(moves["excess"][j][k]),
-                    hint=words("drift.moves.excess", points=signed(words, moves["excess"][j][k])),
-                )
-                for k in range(len(names))
-            ),
-            Cell(words.interval(moves["exits"][j], "percent")),
+    columns = (*_towards(words, names), Column(words("drift.moves.exits"), wide=True))
+
+    def share(j: int, k: int) -> Cell:
+        if not moves["followed"][j]:
+            return Cell(_NOBODY)
+        unmoved = words.percent(moves["baseline"][j][k]["mean"])
+        return Cell(
+            words.interval(moves["matrix"][j][k], "percent"),
+            small=words("drift.moves.unmoved", share=unmoved),
+            heat=_excess(moves["excess"][j][k]),
+            hint=words("drift.moves.excess", points=signed(words, moves["excess"][j][k])),
         )
+
+    def gone(j: int) -> Cell:
+        known = moves["peopled"][j]
+        return Cell(words.interval(moves["exits"][j], "percent") if known else _NOBODY)
+
+    rows = [
+        (Cell(name), *(share(j, k) for k in range(len(names))), gone(j))
         for j, name in enumerate(names)
     ]
     rows.append(
@@ -195,46 +198,53 @@ def _excess(of: Mapping[str, float]) -> int:
 
 def _hard(words: Words, moves: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     """Customers who are sure in both periods, counted; small cells hidden."""
-    columns = (
-        Column(words("drift.moves.from"), number=False, wide=True),
-        *(Column(words("drift.moves.to", name=name), wide=True) for name in names),
-    )
     few = words("drift.moves.few", n=_SMALL)
     rows = tuple(
         (Cell(name), *(Cell(few if 0 < n < _SMALL else words.count(n)) for n in line))
         for name, line in zip(names, moves["sure"]["counts"], strict=True)
     )
     caption = words("drift.moves.sure", n=words.count(moves["sure"]["customers"]))
-    return [Table(caption, columns, rows)]
+    return [Table(caption, _towards(words, names), rows)]
 
 
 # --- sizes, distributions, segments --------------------------------------------------------------
 
 
 def _shares(words: Words, document: Mapping[str, Any]) -> Section:
-    found = document["shares"]
+    sides = ("before", "after")
+    figure = _beside(words, "shares", document["shares"], sides, "change", signed, "percent")
+    return Section("shares", words("drift.shares.title"), words("drift.shares.lead"), (figure,), {})
+
+
+def _beside(
+    words: Words,
+    key: str,
+    found: Sequence[Mapping[str, Any]],
+    sides: tuple[str, str],
+    last: str,
+    said: Callable[[Words, Any], str],
+    kind: str = "number",
+) -> Figure:
+    """Segments with two intervals side by side, and in the table what is ``said`` of ``last``."""
     names = [called(one) for one in found]
-    panels = [
-        (words(f"drift.shares.{key}"), [one[key] for one in found], words.percent)
-        for key in ("before", "after")
-    ]
+    write = words.percent if kind == "percent" else words.plain
+    panels = [(words(f"drift.{key}.{side}"), [one[side] for one in found], write) for side in sides]
     rows = tuple(
         (
-            Cell(name),
-            *(Cell(words.interval(one[key], "percent")) for key in ("before", "after")),
-            Cell(signed(words, one["change"])),
+            Cell(called(one)),
+            *(Cell(words.interval(one[side], kind)) for side in sides),
+            Cell(said(words, one[last])),
         )
-        for name, one in zip(names, found, strict=True)
+        for one in found
     )
-    title = words("drift.shares.title")
-    figure = Figure(
-        words("drift.shares.figure"),
+    columns = head(words, f"drift.{key}", "segment", *sides, last)
+    return Figure(
+        words(f"drift.{key}.figure"),
         figures.dots(panels, names),
-        words("drift.shares.alt", n=len(names)),
-        words("drift.shares.caption"),
-        Table(title, head(words, "drift.shares", "segment", "before", "after", "change"), rows),
+        words(f"drift.{key}.alt", n=len(names)),
+        words(f"drift.{key}.caption"),
+        Table(words(f"drift.{key}.title"), columns, rows),
     )
-    return Section("shares", title, words("drift.shares.lead"), (figure,), {})
 
 
 def _shifts(words: Words, document: Mapping[str, Any]) -> Section:
@@ -266,28 +276,19 @@ def _rank(level: str) -> int:
     return list(_TONES).index(level)
 
 
-def _refit(words: Words, document: Mapping[str, Any]) -> Section:
+def _refit(words: Words, document: Mapping[str, Any]) -> Section | None:
     found = document["refit"]["segments"]
-    names = [called(one) for one in found]
-    panels = [
-        (words(f"drift.refit.{key}"), [one[key] for one in found], words.plain)
-        for key in ("jaccard", "without_change")
-    ]
-    rows = tuple(
-        (
-            Cell(name),
-            *(Cell(words.interval(one[key])) for key in ("jaccard", "without_change")),
-            Cell(words(f"drift.refit.{'changed' if one['changed'] else 'same'}")),
-        )
-        for name, one in zip(names, found, strict=True)
+    if not found:
+        return None
+
+    def fate(words: Words, fate: str) -> str:
+        return words(f"drift.fate.{fate}")
+
+    sides = ("jaccard", "without_change")
+    fates = tuple(one["says"] for one in document["refit"]["fates"])
+    blocks: list[Any] = [_beside(words, "refit", found, sides, "fate", fate), Items(fates)]
+    if any(one["seen_in"] != [one["id"]] for one in found):
+        blocks.insert(0, Text((words("drift.refit.mapped"),), tone="note"))
+    return Section(
+        "refit", words("drift.refit.title"), words("drift.refit.lead"), tuple(blocks), {}
     )
-    title = words("drift.refit.title")
-    columns = head(words, "drift.refit", "segment", "jaccard", "without_change", "verdict")
-    figure = Figure(
-        words("drift.refit.figure"),
-        figures.dots(panels, names),
-        words("drift.refit.alt", n=len(names)),
-        words("drift.refit.caption"),
-        Table(title, columns, rows),
-    )
-    return Section("refit", title, words("drift.refit.lead"), (figure,), {})

@@ -8,10 +8,10 @@ from typing import Any
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Fact, Figure, Heading, Section, Table, Text
 from bayesseg.report.page import Page
+from bayesseg.report.segmentation.assessed import TONES
 from bayesseg.report.segmentation.parts import called, head, page, repeated, sentence, verdict
 from bayesseg.report.words import Words, load_words
 
-_TONES = {"stable": "passed", "doubtful": "caution", "untrusted": "failed"}
 _OF_WORD = {"dissolved": "failed", "untrusted": "failed", "doubtful": "caution"}
 
 
@@ -27,7 +27,7 @@ def build(
         _segments(words, document),
         repeated(words, command, asked),
     )
-    tone = _TONES[document["verdict"]]
+    tone = TONES[document["verdict"]]
     return page(
         words, document, sections, kind="stability", tone=tone, facts=facts, command=command
     )
@@ -42,7 +42,7 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
                 words(
                     "stability.of",
                     word=one["word"],
-                    jaccard=words.interval(one["jaccard"]),
+                    jaccard=words.interval(one["jaccard"], "index"),
                     dissolved=words.percent(one["dissolved"]),
                 )
             ),
@@ -52,14 +52,14 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
     facts = [
         Fact(
             words("stability.strength"),
-            *words.halves(document["prediction_strength"]),
+            *words.halves(document["prediction_strength"], "index"),
             words("stability.strength_note"),
         ),
         Fact(
             words("stability.other_modes"),
             words.percent(document["other_modes"]),
             "",
-            words("stability.other_modes_note"),
+            words("stability.other_modes_note", rand=words.interval(document["rand"])),
         ),
         Fact(
             words("stability.groups"),
@@ -83,7 +83,7 @@ def _segments(words: Words, document: Mapping[str, Any]) -> Section:
         (
             Cell(name),
             Cell(words.count(one["customers"])),
-            Cell(words.interval(one["jaccard"])),
+            Cell(words.interval(one["jaccard"], "index")),
             Cell(words.percent(one["dissolved"])),
             Cell(one["word"]),
         )

@@ -1,0 +1,67 @@
+"""How complete, consistent and even a purchase log is, as rows and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayesseg.report.blocks import Cell, Column, Heading, Table
+from bayesseg.report.words import Words
+
+
+def measures(words: Words, accounting: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Name, share, count and what they are of, for each measure of a log's quality."""
+    quality: Mapping[str, Any] = accounting.get("quality") or {}
+    if not quality:
+        return []
+    rows: list[tuple[str, float | None, int | None, str]] = []
+    everything = words("quality.of.rows")
+    for column, one in quality["completeness"].items():
+        rows.append(
+            (words("quality.complete", column=column), one["share"], one["present"], everything)
+        )
+    for rule, one in quality["consistency"].items():
+        of = words("quality.of.orders") if rule == "one_customer_an_order" else everything
+        rows.append(
+            (words(f"quality.rules.{rule}"), one["share"], one["asked"] - one["failing"], of)
+        )
+    used = max(accounting["rows"]["used"], 1)
+    copies, refunds, money = (quality[name] for name in ("duplicates", "refunds", "amounts"))
+    used_rows = words("quality.of.used")
+    rows.append((words("quality.copies"), copies["rows"] / used, copies["rows"], used_rows))
+    rows.append((words("quality.refunds"), refunds["share_of_rows"], refunds["rows"], used_rows))
+    rows.append(
+        (words("quality.returned"), refunds["share_of_amount"], None, words("quality.of.money"))
+    )
+    if money["positive"]:
+        paid = words("quality.of.paid")
+        for name in ("iqr_outliers", "robust_z_outliers"):
+            n = money[name]["rows"]
+            rows.append((words(f"quality.{name}"), n / money["positive"], n, paid))
+        largest = words("quality.largest"), money["largest_share"], 1, words("quality.of.money")
+        rows.append(largest)
+    for name in ("mahalanobis", "isolation_forest"):
+        if found := (quality.get("customers") or {}).get(name):
+            share = found["customers"] / found["asked"]
+            of = words("quality.of.customers")
+            rows.append((words(f"quality.{name}"), share, found["customers"], of))
+    gap = quality["time"]["longest_gap"]
+    rows.append((words("quality.gap"), None, gap, words("quality.of.days")))
+    odd = len(quality["time"]["odd_weeks"])
+    rows.append((words("quality.odd_weeks"), None, odd, words("quality.of.weeks")))
+    return [(name, words.percent(share), words.count(n), of) for name, share, n, of in rows]
+
+
+def measures_table(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
+    """The measures as a table under a heading; nothing where there are none."""
+    found = measures(words, accounting)
+    if not found:
+        return []
+    head = (
+        Column(words("quality.what"), number=False, wide=True),
+        Column(words("data.rows.share")),
+        Column(words("data.rows.rows")),
+        Column(words("quality.of_what"), number=False),
+    )
+    rows = tuple(tuple(Cell(text) for text in row) for row in found)
+    return [Heading(words("quality.title")), Table(words("quality.caption"), head, rows)]

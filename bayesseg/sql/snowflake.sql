@@ -1,0 +1,126 @@
+-- Transpiled from duckdb.sql by tests/transpiled.py; edit that one.
+
+-- step: bayesseg_source
+SELECT
+  customer_id,
+  recorded_day AS purchase_day,
+  recorded_day,
+  amount
+FROM bayesseg_lines
+
+-- step: bayesseg_source/orders
+SELECT
+  customer_id,
+  CASE
+    WHEN amount < 0 AND NOT order_id IS NULL AND first_line < recorded_day
+    THEN first_line
+    ELSE recorded_day
+  END AS purchase_day,
+  recorded_day,
+  order_id,
+  amount
+FROM (
+  SELECT
+    customer_id,
+    recorded_day,
+    order_id,
+    amount,
+    MIN(CASE WHEN amount >= 0 THEN recorded_day END) OVER (PARTITION BY customer_id, order_id) AS first_line
+  FROM bayesseg_lines
+) AS lined
+
+-- step: daily
+SELECT
+  customer_id,
+  purchase_day,
+  SUM(amount) AS net,
+  MIN(amount) AS lowest,
+  COUNT(*) AS row_count,
+  MAX(CASE WHEN amount >= 0 THEN 1 ELSE 0 END) AS orders
+FROM bayesseg_source
+WHERE
+  recorded_day <= CAST('0001-01-01' AS DATE)
+GROUP BY
+  customer_id,
+  purchase_day
+
+-- step: daily/orders
+SELECT
+  customer_id,
+  purchase_day,
+  SUM(amount) AS net,
+  MIN(amount) AS lowest,
+  COUNT(*) AS row_count,
+  COUNT(DISTINCT CASE WHEN amount >= 0 THEN order_id END) + MAX(CASE WHEN amount >= 0 AND order_id IS NULL THEN 1 ELSE 0 END) AS orders
+FROM bayesseg_source
+WHERE
+  recorded_day <= CAST('0001-01-01' AS DATE)
+GROUP BY
+  customer_id,
+  purchase_day
+
+-- step: held
+SELECT
+  customer_id,
+  purchase_day,
+  net,
+  row_count,
+  orders
+FROM daily
+WHERE
+  net > 0 OR (
+    net = 0 AND lowest >= 0
+  )
+
+-- step: bought
+SELECT
+  held.customer_id,
+  purchase_day,
+  net,
+  row_count,
+  orders,
+  first_day
+FROM held
+JOIN (
+  SELECT
+    customer_id,
+    MIN(purchase_day) AS first_day
+  FROM held
+  GROUP BY
+    customer_id
+) AS born
+  ON held.customer_id = born.customer_id
+
+-- step: customers
+SELECT
+  customer_id,
+  COUNT(*) - 1 AS x,
+  DATEDIFF(DAY, MIN(first_day), MAX(purchase_day)) AS t_x,
+  DATEDIFF(DAY, MIN(first_day), CAST('0001-01-01' AS DATE)) AS t_end,
+  SUM(CASE WHEN purchase_day > first_day AND net > 0 THEN 1 ELSE 0 END) AS x_paid,
+  CAST(SUM(CASE WHEN purchase_day > first_day THEN net ELSE 0 END) AS DOUBLE) AS repeat_spend,
+  CAST(SUM(CASE WHEN purchase_day = first_day THEN net ELSE 0 END) AS DOUBLE) AS first_spend,
+  SUM(orders) AS n_orders,
+  SUM(row_count) AS row_count,
+  CAST('0001-01-01' AS DATE) AS as_of
+FROM bought
+GROUP BY
+  customer_id
+
+-- step: histogram
+SELECT
+  x,
+  t_x,
+  t_end,
+  x_paid,
+  repeat_spend,
+  COUNT(*) AS n,
+  as_of
+FROM customers
+GROUP BY
+  x,
+  t_x,
+  t_end,
+  x_paid,
+  repeat_spend,
+  as_of

@@ -1,0 +1,257 @@
+"""Customers summed up elsewhere: the same posterior as from the log, and nothing taken on trust."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from summary_case import sample_frame
+from typer.testing import CliRunner
+
+from bayesseg import fitting, sql
+from bayesseg.cli import app
+from bayesseg.customers import summarise
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.ingest import read_purchases
+from bayesseg.ingest.ids import NOBODY
+from bayesseg.spec import load_spec, with_engine
+from bayesseg.summary import OURS, read_summary
+
+DAY = dt.date(1997, 9, 30)
+ARRAYS = ("x", "t_x", "t_end", "x_paid", "repeat_spend", "first_spend", "n_orders")
+
+
+def queried(frame, kind):
+    """What the query for DuckDB says of ``frame``."""
+    log = sql.Log("orders", "customer_id", "date", "amount")
+    with duckdb.connect() as connection:
+        connection.register("given", frame)
+        connection.execute(
+            "CREATE TABLE orders AS SELECT * REPLACE (strptime(date, '%Y%m%d') AS date) FROM given"
+        )
+        return connection.execute(sql.statement(log, DAY, "duckdb", kind, dbt=False)).df()
+
+
+@pytest.fixture(scope="module")
+def orders(cdnow_sample):
+    return sample_frame(cdnow_sample)
+
+
+@pytest.fixture(scope="module")
+def from_log(orders):
+    return summarise(read_purchases(orders), DAY)
+
+
+@pytest.fixture(scope="module")
+def files(orders, tmp_path_factory):
+    """The summary and the histogram as files."""
+    folder = tmp_path_factory.mktemp("summary")
+    table, histogram = queried(orders, "customers"), queried(orders, "histogram")
+    shuffled = table.sample(frac=1, random_state=1)
+    shuffled.to_parquet(folder / "customers.parquet", index=False)
+    shuffled.rename(columns=str.upper).to_csv(folder / "customers.csv", index=False)
+    histogram.to_parquet(folder / "histogram.parquet", index=False)
+    theirs = {"x": "frequency", "t_x": "recency", "t_end": "T"}
+    mean = (table["repeat_spend"] / table["x"].clip(lower=1)).round(4)
+    weeks = table.rename(columns=theirs).assign(monetary_value=mean)
+    weeks[["recency", "T"]] = (weeks[["recency", "T"]] / 7).round(2)
+    names = ["customer_id", *theirs.values(), "monetary_value"]
+    weeks[names].to_csv(folder / "weeks.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["customers.parquet", "customers.csv"])
+def test_a_summary_gives_the_customers_of_its_log(name, files, from_log):
+    read = read_summary(files / name)
+    assert from_log.ids.tolist() == read.ids.tolist()
+    for column in ARRAYS:
+        np.testing.assert_array_equal(getattr(from_log, column), getattr(read, column), column)
+    assert (read.as_of, read.provenance["as_of_origin"]) == (DAY, "column as_of")
+    assert read.provenance["days"] == {"first": "1997-01-01", "last": "1997-09-30"}
+
+
+def test_a_table_in_weeks_with_two_decimals_gives_whole_days(files, from_log):
+    read = read_summary(files / "weeks.csv", as_of=DAY, time_unit="week")
+    for column in ("x", "t_x", "t_end", "n_orders"):
+        np.testing.assert_array_equal(getattr(from_log, column), getattr(read, column), column)
+    assert not read.first_known
+    codes = [one["code"] for one in read.provenance["findings"]]
+    assert codes == ["no_log", "paid_assumed", "first_spend_unknown"]
+
+
+@pytest.fixture(scope="module")
+def posterior(from_log):
+    return fitted(from_log)
+
+
+def fitted(customers):
+    return fitting.fit(customers, with_engine(load_spec("bgnbd"), "laplace"), seed=1)
+
+
+def bits(posterior, part):
+    return {name: values.tobytes() for name, values in posterior.parts[part].values.items()}
+
+
+@pytest.mark.parametrize("name", ["customers.csv", "customers.parquet", "histogram.parquet"])
+def test_the_posterior_is_that_of_the_log_to_the_bit(name, files, posterior):
+    read = fitted(read_summary(files / name))
+    assert bits(posterior, "purchase") == bits(read, "purchase")
+    assert bits(posterior, "spend") == bits(read, "spend")
+    assert posterior.manifest["fingerprint"] == read.manifest["fingerprint"]
+    assert read.manifest["verdicts"]["purchase"]["forecast"] == "not-assessed"
+
+
+TABLE = {
+    "customer_id": ["a", "b", "c"],
+    "x": [2, 0, 1],
+    "t_x": [20, 0, 5],
+    "t_end": [30, 20, 16],
+    "x_paid": [2, 0, 1],
+    "repeat_spend": [20.0, 0.0, 7.5],
+    "first_spend": [1.0, 2.0, 3.0],
+    "as_of": ["2024-06-01"] * 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"t_x": [40, 0, 5]}, "after the end of observation"),
+        ({"t_x": [0, 0, 5]}, "x is 0 but t_x is not, or the reverse"),
+        ({"t_x": [20, 1, 5]}, "x is 0 but t_x is not, or the reverse"),
+        ({"x": [21, 0, 1]}, "more purchase days than days"),
+        ({"x": [2.5, 0, 1]}, r"x is no whole number in 1 rows \(first in row 1\)"),
+        ({"x": [2, -1, 1]}, r"x is no whole number in 1 rows \(first in row 2\)"),
+        ({"x": [2, None, 1]}, "x is missing in 1 rows"),
+        ({"x": ["2", "many", "1"]}, "x is text"),
+        ({"x_paid": [3, 0, 1]}, "x_paid is outside 0..x"),
+        ({"t_end": [30, 20, float("nan")]}, "t_end is missing"),
+        ({"repeat_spend": [20.0, 0.0, float("inf")]}, "infinite number"),
+        ({"repeat_spend": [20.0, 0.0, float("nan")]}, "repeat_spend is missing"),
+        ({"repeat_spend": [20.0, 0.0, -1.0]}, "spend is negative"),
+        ({"first_spend": [20.0, None, 1.0]}, "first_spend is missing"),
+        ({"customer_id": ["a", "b", "a"]}, "the id of another row"),
+        ({"customer_id": ["a", None, "b"]}, "without an id"),
+        ({"n": [2, 1, 1]}, "a row has an id, and n customers"),
+        ({"n": [0, 1, 1]}, "n is below 1"),
+        ({"as_of": ["2024-06-01", "2024-06-02", "2024-06-01"]}, "as_of differs"),
+    ],
+)
+def test_what_no_history_has_is_refused(changes, message):
+    with pytest.raises(InputRejected, match=message):
+        read_summary(pd.DataFrame(TABLE | changes))
+
+
+@pytest.mark.parametrize("column", OURS)
+def test_a_missing_column_is_named(column):
+    with pytest.raises(InputRejected, match=f"no customer summary: {column} missing"):
+        read_summary(pd.DataFrame(TABLE).drop(columns=column))
+
+
+def test_a_summary_without_rows_is_refused():
+    with pytest.raises(InputRejected, match="no rows"):
+        read_summary(pd.DataFrame(TABLE).iloc[:0])
+
+
+THEIRS = {
+    "frequency": [2, 0],
+    "recency": [2.0, 0.0],
+    "T": [3.0, 2.0],
+    "monetary_value": [5.0, None],
+}
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        (THEIRS, {"as_of": DAY}, "days or weeks"),
+        (THEIRS, {"time_unit": "week"}, "does not say its last day"),
+        (THEIRS, {"time_unit": "fortnight", "as_of": DAY}, "unknown"),
+        (THEIRS, {"time_unit": "day", "as_of": "2999-01-01"}, "in the future"),
+        (TABLE, {"time_unit": "week"}, "t_x and t_end are days"),
+        (TABLE, {"as_of": "2024-05-01"}, "the summary is as of 2024-06-01"),
+    ],
+)
+def test_nothing_is_taken_on_trust(frame, options, message):
+    with pytest.raises(UsageError, match=message):
+        read_summary(pd.DataFrame(frame), **options)
+
+
+def test_times_that_are_no_whole_days_are_refused():
+    frame = pd.DataFrame(THEIRS | {"recency": [2.07, 0.0]})
+    with pytest.raises(InputRejected, match="recency is no whole number of days in 1 rows"):
+        read_summary(frame, as_of=DAY, time_unit="week")
+
+
+def test_the_names_of_lifetimes_are_read():
+    read = read_summary(pd.DataFrame(THEIRS), as_of=DAY, time_unit="week")
+    actual = [getattr(read, name).tolist() for name in ARRAYS[:5]]
+    assert actual == [[2, 0], [14, 0], [21, 14], [2, 0], [10.0, 0.0]]
+
+
+def test_segments_are_refused_where_the_first_spend_is_unknown(from_log, files):
+    read = read_summary(files / "histogram.parquet")
+    with pytest.raises(InputRejected, match="segments need the spend of the first day"):
+        fitting.fit(read, load_spec("retail"), seed=1)
+
+
+def test_a_summary_is_fitted_and_scored(files, tmp_path, monkeypatch):
+    """The whole way: a run says what it lacks, scores have the ids of the summary."""
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "--summary", str(files / "customers.csv"), "-o", "run", "--json"]
+    done = CliRunner().invoke(app, [*words, "--model", "bgnbd", "--engine", "laplace"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["verdicts"]["purchase"]["forecast"] == "not-assessed"
+    assert "no backtests" in done.stderr
+    words = ["score", "run", "--summary", str(files / "customers.parquet"), "--no-predictive"]
+    done = CliRunner().invoke(app, [*words, "-o", "scores.parquet"])
+    assert done.exit_code == 0, done.output
+    scores = pd.read_parquet("scores.parquet")
+    expected = pd.read_parquet(files / "customers.parquet")["customer_id"]
+    assert sorted(expected) == scores["customer_id"].tolist()
+    words = ["score", "run", "--summary", str(files / "histogram.parquet"), "-o", "nobody.csv"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "has no ids" in done.stderr) == (3, True)
+
+
+QUERY = "--dialect spark --table t --customer-id c --date d --amount a --as-of 2024-01-31"
+SQL = QUERY.split()
+
+
+def test_the_query_goes_to_stdout_and_its_caveats_elsewhere():
+    done = CliRunner().invoke(app, ["sql", *SQL])
+    log = sql.Log("t", "c", "d", "a", nobody=tuple(NOBODY))
+    assert done.stdout == sql.statement(log, dt.date(2024, 1, 31), "spark", dbt=False) + "\n"
+    assert "give --tz" in done.stderr
+    done = CliRunner().invoke(app, ["sql", *SQL, "--json", "--histogram", "--tz", "Asia/Tokyo"])
+    document = json.loads(done.stdout)
+    assert (document["dialect"], document["kind"]) == ("spark", "histogram")
+    assert "CONVERT_TIMEZONE('Asia/Tokyo'" in document["sql"]
+
+
+def test_the_help_of_sql_imports_nothing_heavy():
+    code = "import sys, bayesseg.cli.verbs.sql; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"duckdb", "numpy", "pandas", "sqlglot"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "-o", "r"], "there is no DATA"),
+        (["fit", "x.csv", "--summary", "s.csv", "-o", "r"], "DATA and --summary are both given"),
+        (["fit", "x.csv", "--time-unit", "day", "-o", "r"], "--time-unit is about --summary"),
+        (["fit", "--summary", "s.csv", "--dedupe", "-o", "r"], "--dedupe is about a purchase log"),
+        (["fit", "--summary", "s.csv", "--model", "segments", "-o", "r"], "reads no purchases"),
+        (["sql", *SQL, "--refunds", "refuse"], "cannot be asked of a warehouse"),
+        (["sql", *SQL, "--histogram", "--account"], "two queries"),
+    ],
+)
+def test_what_makes_no_sense_is_said(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
