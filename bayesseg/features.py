@@ -204,6 +204,19 @@ def absent(data: Customers | Attributes, state: FeatureState) -> tuple[list[str]
     return [one for one in gone if one in base], [one for one in gone if one not in base]
 
 
+def lacking(data: Customers | Attributes, state: FeatureState) -> list[str]:
+    """What is to be said of the columns that ``data`` hold no value of."""
+    says = (
+        "which counts as missing for every customer: segments are told by the others",
+        "by which segments are not profiled",
+    )
+    return [
+        f"the data have no value of {', '.join(map(repr, names))}, {what}"
+        for names, what in zip(absent(data, state), says, strict=True)
+        if names
+    ]
+
+
 def _absent(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     read = [(one.column, one.exposure) for one in state.features]
     names = [*(name for pair in read for name in pair if name), *state.descriptors]

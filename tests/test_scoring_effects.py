@@ -8,6 +8,7 @@ from scipy.stats import f_oneway
 from scipy.stats.contingency import association
 
 from bayesseg.features import Feature, FeatureState
+from bayesseg.scoring.document import _centred
 from bayesseg.scoring.effects import columns, effects
 from bayesseg.scoring.reduce import over_rows
 
@@ -122,3 +123,13 @@ def test_an_empty_segment_does_not_lower_an_effect(case):
     )
     for name, one in effects(STATE, two).items():
         np.testing.assert_allclose(effects(STATE, three)[name].values, one.values, rtol=1e-12)
+
+
+def test_the_interval_of_an_effect_lies_around_it_and_above_nought():
+    """Customers drawn anew push an effect up; the interval does not keep that."""
+    rng = np.random.default_rng(1)
+    plain, again = np.full(4000, 0.05), 0.09 + 0.02 * rng.standard_normal(4000)
+    found = _centred(np.concatenate([plain, again]))
+    assert found["mean"] == pytest.approx(0.05)
+    assert (found["lo"], found["hi"]) == pytest.approx((0.017, 0.083), abs=0.002)
+    assert _centred(np.concatenate([plain / 10, again]))["lo"] == 0.0

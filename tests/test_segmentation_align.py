@@ -72,6 +72,13 @@ def test_heirs_took_a_share_worth_the_name():
     assert (died.into, died.shares) == (("S1",), (pytest.approx(0.85),))
 
 
+def test_what_draws_from_everywhere_takes_nobodys_place():
+    """Most of the few who are left of S3 are in a new segment that others fill."""
+    old = np.repeat([0, 1, 2], [100, 100, 10])
+    new = np.concatenate([np.repeat([0, 2], 50), np.repeat([1, 2], 50), np.repeat([2, 0], [7, 3])])
+    assert fates(hard(old, 3), hard(new, 3)) >= {("new", "", "S6"), ("died", "S3", "")}
+
+
 def test_a_segment_that_nobody_is_in_has_no_heirs():
     label = np.repeat([0, 1], 50)
     with np.errstate(all="raise"):

@@ -25,6 +25,7 @@ def found(jaccard=0.93, strength=0.9, verdict="stable", word="highly stable", cu
         "model_id": "5a0f" * 16,
         "assessed_on": "2026-01-06",
         "customers": customers,
+        "missing": [],
         "refits": 50,
         "verdict": verdict,
         "words": ["Every segment comes back when the customers are drawn again."],
@@ -53,9 +54,18 @@ def sections(clients, stability):
 
 
 def test_what_is_kept_is_read_back(tmp_path):
-    path = assessed.keep(found(), tmp_path / "june")
+    path = assessed.keep(found(), tmp_path / "june", 400)
     assert path == tmp_path / "june.stability.json"
     assert assessed.of(tmp_path / "june", found()["model_id"]) == found()
+
+
+def test_an_answer_about_others_never_replaces_one_about_the_customers_of_the_fit(tmp_path):
+    run, model = tmp_path / "june", found()["model_id"]
+    others = found(customers=300), found() | {"missing": ["the data have no value of 'milk'"]}
+    assert assessed.keep(others[0], run, 400) is not None
+    assert assessed.keep(found(), run, 400) is not None
+    assert [assessed.keep(one, run, 400) for one in others] == [None, None]
+    assert assessed.of(run, model) == found()
 
 
 def test_nothing_is_kept_of_a_run_nobody_asked_about(tmp_path):

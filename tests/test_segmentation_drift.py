@@ -133,6 +133,15 @@ def test_outliers_within_what_few_customers_show_by_chance_are_not_doubled():
         assert of_densities(first, second, (np.arange(0),) * 2)["doubled"] is expected
 
 
+def test_a_column_that_the_later_table_lacks_is_said_and_not_called_moved(run, data, later):
+    gone = next(iter(data.columns))
+    columns = {name: values for name, values in later.columns.items() if name != gone}
+    document = drift(run, data, replace(later, columns=columns), seed=1, effort=SMALL)
+    assert gone not in document["psi"]
+    assert [f"no value of '{gone}'" in one for one in document["missing"]] == [True]
+    assert document["missing"][0] in document["words"]
+
+
 def test_one_customer_is_not_judged(run, data):
     found = drift(run, data, clients(np.array([[50.0, 50.0]]), "d"), effort=SMALL, seed=1)
     assert (found["status"], found["refit"]["segments"]) == ("too_few", [])

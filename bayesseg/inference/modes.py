@@ -146,8 +146,9 @@ def climb(
 def seeded(plan: Plan, rows: Array, starts: int, rng: np.random.Generator) -> Theta:
     """One M step from k-means++ partitions (four starts in five) or random ones: (starts, ...)."""
     n, K = len(rows), plan.components
+    known = np.where(np.isnan(rows).all(0), 0.0, rows)  # a column may have no value at all
     with np.errstate(all="ignore"):
-        scaled = (rows - np.nanmean(rows, axis=0)) / np.nanstd(rows, axis=0)
+        scaled = (rows - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0)
     filled = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
     weights = np.zeros((n, starts, K))
     for s in range(starts):

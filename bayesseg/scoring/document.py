@@ -12,7 +12,7 @@ import pandas as pd
 from bayesseg import population
 from bayesseg._types import Array
 from bayesseg.customers import Attributes, Customers, money_of
-from bayesseg.features import absent
+from bayesseg.features import lacking
 from bayesseg.posterior import now
 from bayesseg.scoring.effects import effects
 from bayesseg.scoring.medians import medians
@@ -85,7 +85,7 @@ def document_of(
         ]
         assert posterior.features is not None
         found["effects"] = {
-            name: {"measure": one.measure, "role": one.role, **_resampled(one.values)}
+            name: {"measure": one.measure, "role": one.role, **_centred(one.values)}
             for name, one in effects(posterior.features, _beginning("effect_", sums)).items()
         }
     return found
@@ -93,23 +93,8 @@ def document_of(
 
 def _notes(plan: Plan, data: Customers | Attributes) -> list[str]:
     """What is to be said of columns that the data lack, and of customers in groups new to the fit."""
-    return _lacking(plan, data) + _unknown(plan, data)
-
-
-def _lacking(plan: Plan, data: Customers | Attributes) -> list[str]:
     state = plan.posterior.features
-    if state is None:
-        return []
-    gone = absent(data, state)
-    says = (
-        "which counts as missing for every customer: segments are told by the others",
-        "by which segments are not profiled",
-    )
-    return [
-        f"the data have no value of {', '.join(map(repr, names))}, {what}"
-        for names, what in zip(gone, says, strict=True)
-        if names
-    ]
+    return (lacking(data, state) if state else []) + _unknown(plan, data)
 
 
 def _unknown(plan: Plan, data: Customers | Attributes) -> list[str]:
@@ -223,6 +208,16 @@ def _resampled(values: Array) -> dict[str, float | None]:
     """The mean of the first half, and the interval of the second, which reweights the customers."""
     plain, again = np.split(values, 2)
     found = _interval(again)
+    return found if found["mean"] is None else found | {"mean": float(plain.mean())}
+
+
+def _centred(values: Array) -> dict[str, float | None]:
+    """As ``_resampled``, of an effect, less its bias (Efron & Tibshirani 1993, chapter 10).
+
+    An effect never falls below nought, so customers drawn anew push it up; the interval moves back.
+    """
+    plain, again = np.split(values, 2)
+    found = _interval(np.maximum(again + (plain.mean() - again.mean()), 0.0))
     return found if found["mean"] is None else found | {"mean": float(plain.mean())}
 
 

@@ -19,7 +19,8 @@ KEPT = 0.75
 PART = 0.6
 """A segment of which this share went into, or came from, another one is its part."""
 HEIR = 0.2
-"""A segment that took at least this share of one that died is its heir."""
+"""A segment that took at least this share of one that died is its heir; one that takes the place of
+another has at least this share of its customers from there."""
 
 _TINY = 1e-300
 
@@ -102,7 +103,7 @@ def align(old: Array, new: Array, ids: Sequence[str], ever: int | None = None) -
             fates.append(Fate("merged", "", name, value, parents))
         elif child_of and not parents:
             fates.append(Fate("split", child_of[0], name, value, child_of))
-        elif parents:
+        elif parents and comes[ids.index(parents[0]), k] >= HEIR:
             fates.append(Fate("changed", parents[0], name, value, parents))
         else:
             fates.append(Fate("new", "", name, value))

@@ -10,7 +10,10 @@ from typing import Any
 from bayesseg._files import write_text
 from bayesseg.errors import ArtefactBad
 
-_NEEDED = {"model_id", "assessed_on", "prediction_strength", "segments", "verdict", "words"}
+_NEEDED = {"model_id", "assessed_on", "customers", "missing", "prediction_strength", "segments"} | {
+    "verdict",
+    "words",
+}
 _AGAIN = "run bayesseg stability RUN DATA again"
 
 
@@ -20,15 +23,28 @@ def beside(run: Path) -> Path:
     return whole.with_name(f"{whole.name}.stability.json")
 
 
-def keep(document: Mapping[str, Any], run: Path) -> Path:
+def keep(document: Mapping[str, Any], run: Path, customers: int) -> Path | None:
     """Keep what ``stability`` found beside its run, in place of what it found before.
+
+    An answer about the ``customers`` of the fit is never replaced by one about others: then None.
 
     Raises:
         ResourcesMissing: the folder cannot be written to.
     """
     path = beside(run)
+    if not _of_the_fit(document, customers):
+        try:
+            before = of(run, document["model_id"])
+        except ArtefactBad:
+            before = None
+        if before is not None and _of_the_fit(before, customers):
+            return None
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     return path
+
+
+def _of_the_fit(document: Mapping[str, Any], customers: int) -> bool:
+    return document["customers"] == customers and not document["missing"]
 
 
 def read(path: Path, model_id: str) -> dict[str, Any]:

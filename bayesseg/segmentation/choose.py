@@ -94,6 +94,11 @@ def against(candidate: Candidate, min_segment: int) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _unstable(candidate: Candidate) -> bool:
+    asked = candidate.stability
+    return asked is None or min(asked.jaccard) < STABLE or asked.strength < STRENGTH
+
+
 def came_back(candidate: Candidate) -> Stability:
     """The stability of a candidate of which it was asked."""
     assert candidate.stability is not None
@@ -309,8 +314,9 @@ def _limits(shape: Candidate, best: Candidate, min_segment: int) -> list[str]:
         return []
     reasons = against(best, min_segment)
     why = f", but {reasons[0]}" if reasons else ""
+    by = "size" if reasons[:1] and not _unstable(best) else "stability"
     return [
-        f"Limited by stability: {called(best.options)} predicts held-out customers better by "
+        f"Limited by {by}: {called(best.options)} predicts held-out customers better by "
         f"{gap(shape, best)[0]:.3f} nats each{why}."
     ]
 

@@ -22,7 +22,7 @@ from scipy.stats import betabinom
 
 from bayesseg._types import Array, IntArray, OnProgress, Progress
 from bayesseg.customers import Attributes, Customers
-from bayesseg.features import columns_of
+from bayesseg.features import absent, columns_of, lacking
 from bayesseg.inference import modes as em
 from bayesseg.posterior import Posterior
 from bayesseg.segment_map import Plan, Shown, divide, from_json, plan, shown
@@ -132,9 +132,10 @@ def drift(
         in customers; the hard table; by spend; ``followed`` and ``peopled`` tell the segments with a
         customer or more who came back, or was there at all),
         ``psi`` of the shares and of each feature with its sampling null, ``fit`` (density and
-        outliers), ``refit`` (fates of segments, how well each came back and how well it does in as many
-        customers without any change), ``words``. Where a period has fewer customers than the mixture
-        has parameters, ``status`` is ``too_few`` and ``refit`` empty.
+        outliers), ``missing`` (columns without a value), ``refit`` (fates of segments, how well each
+        came back and how well it does in as many customers without any change), ``words``. Where a
+        period has fewer customers than the mixture has parameters, ``status`` is ``too_few`` and
+        ``refit`` empty.
     """
     own, found = segments_of(posterior), posterior.manifest["segments"]
     laid, seen = plan(from_json(found.get("map")), found["ids"]), shown(found)
@@ -144,9 +145,11 @@ def drift(
     _say(on_progress, 0, "who moved")
     sums = _flows(first, second, pairs, rng)
     p, q = first.mean(), second.mean()
+    gone = {name for data in (before, after) for name in absent(data, own.state)[0]}
     psi = {"segments": shift(p.argmax(1), q.argmax(1), pairs, rng)} | {
         name: shift(*bins(first.matrix[:, d], second.matrix[:, d]), pairs, rng)
         for d, name in enumerate(own.state.names)
+        if name not in gone
     }
     _say(on_progress, 1, "have the segments changed")
     least = needed(own, first.matrix)
@@ -162,9 +165,14 @@ def drift(
             "new": len(second) - len(pairs[1]),
         },
         "needed": least,
+        "missing": [
+            f"In the {period} {one}."
+            for period, data in (("earlier period", before), ("later period", after))
+            for one in lacking(data, own.state)
+        ],
         "shares": _shares(seen, sums),
         "migration": _migration(seen, sums, p[pairs[0]], q[pairs[1]]),
-        "psi": {name: _psi(found) for name, found in psi.items()},
+        "psi": {name: _psi(found, few=few) for name, found in psi.items()},
         "fit": _fit(densities(own, first.matrix), densities(own, second.matrix), pairs),
         "refit": refitted,
     }
@@ -284,8 +292,8 @@ def _counts(period: Period, rng: np.random.Generator) -> Array:
     return total
 
 
-def _psi(found: Shift) -> dict[str, Any]:
-    return asdict(found) | {"level": found.level}
+def _psi(found: Shift, *, few: bool) -> dict[str, Any]:
+    return asdict(found) | {"level": LEVELS[0] if few else found.level}
 
 
 def _fit(first: Array, second: Array, pairs: tuple[IntArray, IntArray]) -> dict[str, Any]:
@@ -453,7 +461,8 @@ def _words(document: Mapping[str, Any]) -> list[str]:
     customers, moves = document["customers"], document["migration"]
     found = [
         f"{customers['both']:,} customers are in both periods, {customers['gone']:,} only in the "
-        f"first, {customers['new']:,} only in the second."
+        f"first, {customers['new']:,} only in the second.",
+        *document["missing"],
     ]
     real, baseline, excess = (
         moves[name]["mean"] for name in ("switching", "switching_baseline", "switching_excess")
@@ -488,6 +497,13 @@ def _words(document: Mapping[str, Any]) -> list[str]:
     lost = [fate["says"] for fate in fates if fate["fate"] != "kept"]
     if lost:
         found.append(f"In a refit to the later period: {'; '.join(lost)}.")
+        if not any(
+            one["changed"] for one in document["refit"]["segments"] if one["fate"] != "kept"
+        ):
+            found.append(
+                "These come back no worse than in as many customers of the earlier period: nothing "
+                "says that they have changed."
+            )
     elif fates:
         found.append("A refit to the later period keeps every segment.")
     better = document["refit"]["another_start_better_by"]

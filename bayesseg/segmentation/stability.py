@@ -10,6 +10,7 @@ import numpy as np
 from bayesseg._types import Array, OnProgress, Progress
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected
+from bayesseg.features import lacking
 from bayesseg.inference import modes as em
 from bayesseg.posterior import Posterior
 from bayesseg.segmentation.bootstrap import (
@@ -39,7 +40,8 @@ def stability(
 
     Returns:
         JSON-able: ``segments`` (``id, name, customers, jaccard`` with its interval, ``word``,
-        ``dissolved``: the share of refits without it), ``rand``, ``prediction_strength``,
+        ``dissolved``: the share of refits without it), ``missing`` (columns without a value),
+        ``rand``, ``prediction_strength``,
         ``other_modes`` (share of refits in which a segment dissolved), ``groups`` and ``merges``,
         ``verdict`` (``stable``, ``doubtful`` or ``untrusted``), ``words``.
 
@@ -82,6 +84,7 @@ def stability(
         "model_id": posterior.manifest["model_id"],
         "customers": len(whole),
         "rows": len(rows),
+        "missing": lacking(data, own.state),
         "refits": effort.refits,
         "halves": effort.halves,
         "segments": found,
@@ -117,7 +120,7 @@ def _say(on_progress: OnProgress | None, done: int, detail: str) -> None:
 def _words(document: dict[str, Any]) -> list[str]:
     weak = [s for s in document["segments"] if s["jaccard"]["mean"] < STABLE]
     strength = document["prediction_strength"]["mean"]
-    found = []
+    found = [f"{one[0].upper()}{one[1:]}." for one in document["missing"]]
     if not weak:
         found.append("Every segment comes back when the customers are drawn again.")
     for one in weak:

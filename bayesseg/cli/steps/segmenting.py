@@ -212,7 +212,10 @@ def show_comparison(document: Mapping[str, Any], shell: Shell) -> None:
 
 def _rival(row: Mapping[str, Any]) -> str:
     found = row["rivals"][:1]
-    told = [f"-{r['nats_below_best']:.1f} nats, {r['agreement_with_best']:.2f}" for r in found]
+    told = [
+        f"{-round(r['nats_below_best'], 1) or 0.0:.1f} nats, {r['agreement_with_best']:.2f}"
+        for r in found
+    ]
     return told[0] if told else _NOTHING
 
 

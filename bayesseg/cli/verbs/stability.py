@@ -72,7 +72,13 @@ def stability(
         "stability", "RUN", *(("DATA",) if data else ()), *given, "-o", "OUT.html"
     )
     try:
-        shell.say(f"kept {keep(document, run)}, for report and inspect")
+        kept = keep(document, run, posterior.manifest["customers"]["all"])
+        shell.say(
+            f"kept {kept}, for report and inspect"
+            if kept
+            else "not kept: it was not asked of the customers of the fit, and what stands beside the "
+            "run was; report --stability takes the JSON of -o"
+        )
     except ResourcesMissing as refused:  # runs may stand where nobody writes
         shell.warn(f"{refused.message}: give report --stability the JSON of -o")
     document = segmenting.written(build, document, command, out, shell, force=force)
