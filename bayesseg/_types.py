@@ -175,7 +175,8 @@ class Check:
 
     ``severity`` is ``"hard"`` (a miss fails the part), ``"assessed"`` (a miss leaves it unassessed:
     there is no uncertainty to judge) or ``"soft"`` (a miss is a caution). ``kind`` is
-    ``"computation"`` or ``"forecast"``.
+    ``"computation"`` or ``"forecast"``. ``verdict`` is ``"passed"``, ``"caution"``, ``"failed"`` or
+    ``"not-assessed"``; ``waiver`` holds ``reason`` and ``until`` where a hard miss may be overlooked.
     """
 
     name: str
@@ -187,6 +188,8 @@ class Check:
     advice: str
     kind: str = "computation"
     detail: str = ""
+    verdict: str = ""
+    waiver: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ from bayesseg import naming, segment_map
 from bayesseg import scoring as _score
 from bayesseg._types import Check
 from bayesseg.customers import Attributes, Customers, read_attributes
-from bayesseg.gates import check
+from bayesseg.gates import check, read_waivers, standing
 from bayesseg.ingest import Options, read_purchases
-from bayesseg.posterior import Posterior, load, save, to_datatree
+from bayesseg.posterior import Posterior, now, save, to_datatree
+from bayesseg.posterior import load as _load
 from bayesseg.scoring import Scores, Settings
 from bayesseg.spans import days
 from bayesseg.spec import ModelSpec, load_spec
@@ -89,16 +90,27 @@ def fit(
     seed: int,
     previous: Posterior | None = None,
     names: str | Path | None = None,
+    waivers: str | Path | None = None,
 ) -> Posterior:
     """Fit a model: a shipped name, a TOML file or a ``ModelSpec``. A value comes back.
 
-    Segments that continue those of ``previous`` keep their ids, names and map; ``names`` is the file of
-    a map in place of the stored one. No backtest is made here, so ``forecast`` is ``"not-assessed"``;
-    ``bayesseg fit`` makes two.
+    Segments that continue those of ``previous`` keep their ids, names and map; ``names`` is the
+    file of a map in place of the stored one, ``waivers`` that of gates that may miss. No backtest
+    is made here, so ``forecast`` is ``"not-assessed"``; ``bayesseg fit`` makes two.
     """
     spec = model if isinstance(model, ModelSpec) else load_spec(model)
     own = None if names is None else segment_map.read(Path(names))
-    return _fit.fit(data, spec, seed=seed, previous=previous, names=own)
+    overlooked = () if waivers is None else read_waivers(Path(waivers), spec.parts, now().date())
+    return _fit.fit(data, spec, seed=seed, previous=previous, names=own, waivers=overlooked)
+
+
+def load(path: str | Path) -> Posterior:
+    """Read an artefact, with the verdicts it has today: a waiver may have run out since the fit.
+
+    Raises:
+        ArtefactBad: anything about it is odd.
+    """
+    return standing(_load(path))
 
 
 def score(

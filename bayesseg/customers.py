@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bayesseg import spans, sql
 from bayesseg._types import Columns, IntArray
 from bayesseg.errors import InputRejected, UsageError
-from bayesseg.ingest import Purchases, Source, finding, many, read_table, schema, shares
+from bayesseg.ingest import Objections, Purchases, Source, finding, many, read_table, schema, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +393,7 @@ def read_attributes(
     table: str | None = None,
     query: str | None = None,
     decimal: str | None = None,
+    suppress: Objections | None = None,
 ) -> Attributes:
     """Read facts about customers, one row each; see :func:`bayesseg.ingest.read_table`.
 
@@ -410,6 +411,7 @@ def read_attributes(
         table=table,
         query=query,
         decimal=decimal,
+        suppress=suppress,
     )
     return Attributes(ids, columns, {**provenance, "schema": schema(columns)})
 

@@ -9,7 +9,6 @@ for long enough to say so against their own rhythm. Each is ranked by what is at
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +34,6 @@ def ranked(
     scores: pd.DataFrame,
     which: str,
     count: int | None = None,
-    *,
-    suppress: Collection[str] = (),
 ) -> pd.DataFrame:
     """The ``which`` list, most at stake first, one row a customer.
 
@@ -44,7 +41,6 @@ def ranked(
         scores: a score table.
         which: ``"save"`` or ``"win-back"``.
         count: at most this many rows; all when None.
-        suppress: ids that must not be contacted.
 
     Returns:
         ``rank``, ``customer_id``, ``segment_name`` (where there are segments), ``value`` (currency
@@ -69,7 +65,7 @@ def ranked(
             code="scores_without_value",
         )
     chosen = lapsed(scores) if which == "win-back" else scores["p_alive"] >= GONE
-    chosen = chosen & (scores[stake] > 0) & ~scores["customer_id"].isin(list(suppress))
+    chosen = chosen & (scores[stake] > 0)
     table = scores[chosen].sort_values(
         [stake, "customer_id"], ascending=[False, True], kind="stable", ignore_index=True
     )

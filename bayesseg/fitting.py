@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from bayesseg.families import FAMILIES
 from bayesseg.features import FeatureState, apply, learn, raw_columns
 from bayesseg.inference.gibbs import gibbs
 from bayesseg.inference.parallel import Task, running
+from bayesseg.inference.pieces import begin
 from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity, now
 from bayesseg.priors import scales_of
 from bayesseg.readiness import require_ready
@@ -45,8 +48,10 @@ def fit(
     previous: Posterior | None = None,
     names: SegmentMap | None = None,
     backtests: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+    waivers: Iterable[gates.Waiver] = (),
     on_progress: OnProgress | None = None,
     processes: bool = False,
+    folder: Path | None = None,
 ) -> Posterior:
     """Fit every part of ``spec``, judge it and describe the data it was fitted on.
 
@@ -54,12 +59,14 @@ def fit(
     Segments that continue those of ``previous`` keep their ids, names and map; ``names`` is a map in
     place of the stored one. What became of each stands in ``manifest["segments"]``.
     ``backtests`` is called for past forecasts beside what came (see ``backtest``), which become the
-    forecast verdict. ``processes`` compiles and samples the parts side by side; the draws are the
-    same bits either way.
+    forecast verdict. ``waivers`` overlook gates that miss (see ``gates.waivers``). ``processes``
+    compiles and samples the parts side by side; the draws are the same bits either way. Finished chains
+    are kept in ``folder`` and, where it holds some of this very fit, taken from there, bit for bit.
 
     Raises:
         InputRejected: the data cannot identify the model.
-        UsageError: ``names`` or ``previous`` do not fit the data or the model.
+        UsageError: ``names`` or ``previous`` do not fit the data or the model, or ``folder`` holds
+            pieces of another fit.
     """
     seconds: dict[str, float] = {}
     _accept(data, spec)
@@ -68,6 +75,8 @@ def fit(
     scales = scales_of(columns) if "purchase" in spec.parts else {}
     groups, tables = _tables(data, spec)
     state, matrix = _features(data, spec)
+    fingerprint = _fingerprint(tables, matrix)
+    begin(folder, _plan(spec, fingerprint, seed))
 
     tasks = {
         part: Task(
@@ -79,6 +88,7 @@ def fit(
             inference=spec.inference,
             seed=_seed(seed, part),
             population=groups[part],
+            folder=folder,
         )
         for part, table in tables.items()
     }
@@ -88,7 +98,7 @@ def fit(
         if "segments" in spec.parts:
             with _timed(seconds, "segments"):
                 assert state is not None
-                parts["segments"] = _segments(spec, state, matrix, seed, on_progress)
+                parts["segments"] = _segments(spec, state, matrix, seed, on_progress, folder)
         with _timed(seconds, "backtests"):
             tests = [dict(one) for one in backtests()]
         with _timed(seconds, "maximum likelihood"):
@@ -111,6 +121,7 @@ def fit(
         "customers": len(data),
         "early": population.early(data) if isinstance(data, Customers) else None,
         "locked": ((segments or {}).get("previous") or {}).get("locked", []),
+        "waivers": [dict(one) for one in waivers],
     }
     with _timed(seconds, "gates"):
         checks = gates.gates(spec, parts, facts, groups)
@@ -119,9 +130,10 @@ def fit(
     summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
     manifest = _manifest(data, spec, parts, checks, facts, seed)
     manifest["population"] = groups
-    manifest["fingerprint"] = _fingerprint(tables, matrix)
+    manifest["fingerprint"] = fingerprint
     manifest["segments"] = segments
     manifest["seconds"] = {name: round(spent, 2) for name, spent in seconds.items()}
+    manifest = _clocked(manifest)
     posterior = Posterior(spec, state, parts, _json_able(manifest), _json_able(summary))
     manifest["model_id"] = identity(posterior)
     return replace(posterior, manifest=_json_able(manifest))
@@ -194,6 +206,7 @@ def _segments(
     matrix: np.ndarray,
     seed: int,
     on_progress: OnProgress | None,
+    folder: Path | None,
 ) -> Draws:
     """Draws of the mixture; where the model leaves the number of segments open, it is chosen first."""
     part, own, chosen = spec.parts["segments"], _seed(seed, "segments"), None
@@ -210,6 +223,7 @@ def _segments(
         own,
         **state.layout,
         on_progress=on_progress,
+        folder=folder,
     )
     return draws if chosen is None else replace(draws, info={**draws.info, "chosen": chosen})
 
@@ -250,7 +264,6 @@ def _manifest(
     facts: Mapping[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    by_part = gates.verdicts(checks)
     buyers = data if isinstance(data, Customers) and "purchase" in spec.parts else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -259,23 +272,30 @@ def _manifest(
         "time_unit": spec.time_unit,
         "seed": seed,
         "created_at": now().isoformat(),
-        "versions": {name: version(name) for name in _PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": _versions(),
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
         "currency": data.provenance.get("policies", {}).get("currency"),
-        "verdict": gates.overall(by_part),
-        "verdicts": by_part,
-        "gates": [asdict(one) for one in checks],
+        **gates.judgement(checks),
         "facts": dict(facts),
         "scales": facts["scales"],
         "paid_share": 1.0 if buyers is None else buyers.paid_share,
         "customers": {"all": len(data.ids)}
         | ({} if buyers is None else {"repeat": int((buyers.x > 0).sum())}),
-        "trained_on": None if buyers is None else _trained_on(buyers, facts),
+        "trained_on": _trained_on(data, facts) if isinstance(data, Customers) else None,
         # weekly totals go into the aggregates, where small cells are merged
         "accounting": {name: v for name, v in data.provenance.items() if name != "weekly"},
         "info": {part: dict(draws.info) for part, draws in parts.items()},
     }
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+
+
+def _plan(spec: ModelSpec, fingerprint: str, seed: int) -> dict[str, Any]:
+    """What makes two fits the same fit, named as people are told where it differs."""
+    model = hashlib.sha256(repr(spec).encode()).hexdigest()
+    return {"model": model, "data": fingerprint, "seed": seed, "program": _versions()}
 
 
 def _trained_on(data: Customers, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,6 +328,17 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - start
+
+
+def _clocked(value: Any, timed: bool = False) -> Any:
+    """``value``, its seconds nought where ``SOURCE_DATE_EPOCH`` stops the clock."""
+    if "SOURCE_DATE_EPOCH" not in os.environ:
+        return value
+    if isinstance(value, Mapping):
+        return {k: _clocked(v, timed or str(k).startswith("seconds")) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clocked(item, timed) for item in value]
+    return 0.0 if timed else value
 
 
 def _json_able(value: Any) -> Any:

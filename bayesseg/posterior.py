@@ -2,20 +2,22 @@
 
 ``manifest.json`` (facts, gates, sizes and hashes), ``spec.toml`` (the model file verbatim),
 ``features.json`` (learned feature state), ``posterior.npz`` (draws), ``summary.json`` (aggregates
-the report needs) and ``manifest.sha256``. Loading believes nothing: sizes, hashes, archive members,
-array headers and shapes are checked before anything is allocated.
+the report needs), ``manifest.sha256`` and, where a key is set, ``manifest.hmac``. Loading believes
+nothing: sizes, hashes, archive members, array headers and shapes are checked before anything is
+allocated, and what was checked is what is used. A run of an older schema is migrated as it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import json
 import math
 import os
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from bayesseg._files import refuse_existing, sha256_of, write_directory
+from bayesseg._files import blocks_of, refuse_existing, write_directory
 from bayesseg._types import Draws
 from bayesseg.errors import ArtefactBad, BayessegError, UsageError
 from bayesseg.families import FAMILIES
@@ -32,7 +34,10 @@ from bayesseg.features import FeatureState, from_json, to_json
 from bayesseg.segment_map import shown
 from bayesseg.spec import ModelSpec, parse_spec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: gates have verdicts and may be waived."""
+KEY_FILE = "BAYESSEG_HMAC_KEY_FILE"
+"""The environment variable that names the file of the key that signs runs."""
 FILES = ("spec.toml", "features.json", "posterior.npz", "summary.json")
 KEYS = frozenset(
     {
@@ -64,8 +69,9 @@ KEYS = frozenset(
     }
 )
 """The keys of a manifest; a manifest with others is not ours."""
-_CAP = 256 * 1024**2
-_MANIFEST_CAP = 1024**2
+_CAP, _MANIFEST_CAP, _SMALL = 256 * 1024**2, 1024**2, 1024
+_MANIFEST, _SUMS, _SIGNATURE = "manifest.json", "manifest.sha256", "manifest.hmac"
+_SHORTEST_KEY = 16
 _STATS = "stats"
 _DTYPES = ("<f8", "<i8")
 
@@ -138,11 +144,43 @@ def save(posterior: Posterior, path: str | Path, *, force: bool = False) -> Path
     manifest["files"]["posterior.npz"]["arrays"] = {
         name: [array.dtype.str, list(array.shape)] for name, array in _arrays(posterior).items()
     }
-    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
-    files["manifest.json"] = text
-    files["manifest.sha256"] = f"{_sha256(text)}  manifest.json\n".encode()
+    files[_MANIFEST] = _json(manifest)
+    key = _key()
+    if key is not None:
+        files[_SIGNATURE] = _signature(files[_MANIFEST], key)
+    files[_SUMS] = _sums(files)
     write_directory(path, files, force=force)
     return path
+
+
+def _sums(files: Mapping[str, bytes]) -> bytes:
+    """What covers the manifest and its signature: lines as sha256sum writes them."""
+    own = [name for name in (_MANIFEST, _SIGNATURE) if name in files]
+    return "".join(f"{_sha256(files[name])}  {name}\n" for name in own).encode()
+
+
+def _key() -> bytes | None:
+    """The key that signs runs; None where none is set."""
+    name = os.environ.get(KEY_FILE)
+    if not name:
+        return None
+    try:
+        key = b"".join(blocks_of(Path(name))).strip()
+    except OSError as error:
+        raise UsageError(
+            f"the key file that {KEY_FILE} names cannot be read",
+            fix="check its path and permissions",
+        ) from error
+    if len(key) < _SHORTEST_KEY:
+        raise UsageError(
+            f"the key that {KEY_FILE} names has {len(key)} bytes",
+            fix=f"give at least {_SHORTEST_KEY} random bytes, for example of openssl rand -hex 32",
+        )
+    return key
+
+
+def _signature(manifest: bytes, key: bytes) -> bytes:
+    return f"{hmac.new(key, manifest, hashlib.sha256).hexdigest()}\n".encode()
 
 
 def identity(posterior: Posterior) -> str:
@@ -185,19 +223,22 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def load(path: str | Path) -> Posterior:
-    """Read an artefact; anything odd about it is an ``ArtefactBad`` (exit 5)."""
+def load(path: str | Path, *, signed: bool = False) -> Posterior:
+    """Read an artefact; anything odd about it is an ``ArtefactBad`` (exit 5).
+
+    With ``signed`` it must bear the signature of the key that ``BAYESSEG_HMAC_KEY_FILE`` names.
+    """
     path = Path(path)
-    manifest = verify(path)
+    manifest, files = _checked(path, signed)
     try:
-        spec = parse_spec((path / "spec.toml").read_text(encoding="utf-8"), source="spec.toml")
-        state = (path / "features.json").read_text(encoding="utf-8")
+        spec = parse_spec(files["spec.toml"].decode(), source="spec.toml")
+        state = files["features.json"].decode()
         features = None if state == "null\n" else from_json(state)
         if manifest["segments"] is not None:
             shown(manifest["segments"])  # names, texts and map hold together
-        summary = json.loads((path / "summary.json").read_bytes())
+        summary = json.loads(files["summary.json"])
         parts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        with np.load(path / "posterior.npz", allow_pickle=False) as archive:
+        with np.load(io.BytesIO(files["posterior.npz"]), allow_pickle=False) as archive:
             for key in archive.files:
                 part, _, name = key.partition(".")
                 stat = name.startswith(f"{_STATS}.")
@@ -227,17 +268,23 @@ def load(path: str | Path) -> Posterior:
     )
 
 
-def verify(path: str | Path) -> dict[str, Any]:
-    """Check everything that can be checked without loading the draws; return the manifest."""
-    path = Path(path)
+def verify(path: str | Path, *, signed: bool = False) -> dict[str, Any]:
+    """Check everything that can be checked without loading the draws; return the manifest.
+
+    With ``signed`` the run must bear the signature of the key that ``BAYESSEG_HMAC_KEY_FILE`` names.
+    """
+    return _checked(Path(path), signed)[0]
+
+
+def _checked(path: Path, signed: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest, migrated, and the bytes of the files it lists, all as they were written."""
     if not path.is_dir():
-        untrusted = path.with_name(f"{path.name}.untrusted")
-        hint = f"; the fit failed its gates: see {untrusted}" if untrusted.is_dir() else ""
-        raise ArtefactBad(f"{path} is not a run directory{hint}", fix="check the path")
-    manifest = _manifest(path)
+        raise ArtefactBad(f"{path} is not a run directory{_beside(path)}", fix="check the path")
+    manifest = _manifest(path, signed)
     if set(manifest) != KEYS:
         odd = ", ".join(sorted(set(manifest) ^ KEYS))
-        raise _bad(path / "manifest.json", f"has keys too many or too few ({odd})")
+        raise _bad(path / _MANIFEST, f"has keys too many or too few ({odd})")
+    files = {}
     for name in FILES:
         entry = manifest["files"].get(name)
         if not isinstance(entry, dict):
@@ -245,33 +292,88 @@ def verify(path: str | Path) -> dict[str, Any]:
         size = _regular(path / name, _CAP)
         if size != entry.get("bytes"):
             raise _bad(path / name, f"has {size} bytes, the manifest says {entry.get('bytes')}")
-        if sha256_of(path / name) != entry.get("sha256"):
+        files[name] = _read(path / name, size)
+        if _sha256(files[name]) != entry.get("sha256"):
             raise _bad(path / name, "has changed since it was written")
-    _verify_arrays(path / "posterior.npz", manifest["files"]["posterior.npz"].get("arrays"))
-    return manifest
+    arrays = manifest["files"]["posterior.npz"].get("arrays")
+    _verify_arrays(path / "posterior.npz", files["posterior.npz"], arrays)
+    return manifest, files
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    _regular(file, _MANIFEST_CAP)
-    _regular(path / "manifest.sha256", 1024)
-    text = file.read_bytes()
-    if (path / "manifest.sha256").read_bytes() != f"{_sha256(text)}  manifest.json\n".encode():
-        raise _bad(file, "has changed since it was written")
+def _beside(path: Path) -> str:
+    """What else there is of a run that is not there."""
+    if path.with_name(f"{path.name}.untrusted").is_dir():
+        return f"; the fit failed its gates: see {path}.untrusted"
+    if unfinished(path).is_dir():
+        return f"; the fit was stopped: go on with it by bayesseg fit ... --resume {path}"
+    return ""
+
+
+def unfinished(path: Path) -> Path:
+    """Where the finished pieces of a fit are until the run is written."""
+    return path.with_name(f"{path.name}.unfinished")
+
+
+def _manifest(path: Path, signed: bool) -> dict[str, Any]:
+    caps = {_MANIFEST: _MANIFEST_CAP, _SUMS: _SMALL}
+    if os.path.lexists(path / _SIGNATURE):
+        caps[_SIGNATURE] = _SMALL
+    found = {name: _read(path / name, _regular(path / name, cap)) for name, cap in caps.items()}
+    if found[_SUMS] != _sums(found):
+        raise _bad(path / _MANIFEST, "has changed since it was written")
+    _believe(path, found, signed)
     try:
-        manifest = json.loads(text, object_pairs_hook=_unique)
+        manifest = json.loads(found[_MANIFEST], object_pairs_hook=_unique)
     except ValueError as error:
-        raise _bad(file, f"is not valid JSON ({error})") from error
+        raise _bad(path / _MANIFEST, f"is not valid JSON ({error})") from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise _bad(file, "names no schema version")
+        raise _bad(path / _MANIFEST, "names no schema version")
     if version > SCHEMA_VERSION:
+        writer = manifest.get("versions")
+        named = writer.get("bayesseg") if isinstance(writer, dict) else None
         raise ArtefactBad(
             f"{path} was written by a newer bayesseg (schema {version}, this one reads "
-            f"{SCHEMA_VERSION})",
+            f"{SCHEMA_VERSION}); it needs bayesseg >= {named or 'the one that wrote it'}",
             fix="upgrade bayesseg",
         )
+    for older in range(version, SCHEMA_VERSION):
+        try:
+            manifest = _MIGRATIONS[older](manifest) | {"schema_version": older + 1}
+        except (KeyError, TypeError) as error:
+            raise _bad(path / _MANIFEST, f"is not of schema {older}") from error
     return dict(manifest)
+
+
+def _believe(path: Path, found: Mapping[str, bytes], signed: bool) -> None:
+    """Hold the signature against the key, where there are both, and ask for both if ``signed``."""
+    key = _key()
+    if signed and key is None:
+        raise UsageError("no key to hold the signature against", fix=f"name its file in {KEY_FILE}")
+    if signed and _SIGNATURE not in found:
+        raise ArtefactBad(
+            f"{path} is not signed", fix=f"fit it where {KEY_FILE} names the file of a key"
+        )
+    if key is not None and _SIGNATURE in found:
+        expected = _signature(found[_MANIFEST], key)
+        if not hmac.compare_digest(found[_SIGNATURE], expected):
+            raise ArtefactBad(
+                f"{path} is signed with another key, or was changed by somebody without the key",
+                fix="do not use it; fit again, or restore the run from a copy",
+            )
+
+
+def _of_schema_1(manifest: dict[str, Any]) -> dict[str, Any]:
+    missed = {"hard": "failed", "assessed": "not-assessed", "soft": "caution"}
+    gates = [
+        gate | {"verdict": "passed" if gate["passed"] else missed[gate["severity"]], "waiver": None}
+        for gate in manifest["gates"]
+    ]
+    return manifest | {"gates": gates, "facts": manifest["facts"] | {"waivers": []}}
+
+
+_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _of_schema_1}
+"""A manifest of each older schema to one of the next."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -293,12 +395,23 @@ def _regular(path: Path, cap: int) -> int:
     return facts.st_size
 
 
-def _verify_arrays(path: Path, declared: Any) -> None:
+def _read(path: Path, size: int) -> bytes:
+    """``size`` bytes, all there are."""
+    try:
+        content = path.read_bytes() if path.stat().st_size == size else b""
+    except OSError as error:
+        raise _bad(path, f"cannot be read ({error.strerror})") from error
+    if len(content) != size:
+        raise _bad(path, "changes while it is read")
+    return content
+
+
+def _verify_arrays(path: Path, content: bytes, declared: Any) -> None:
     """Compare every array header with the manifest before NumPy may allocate for it."""
     if not isinstance(declared, dict):
         raise _bad(path, "has no declared arrays")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if sorted(m.filename for m in members) != sorted(f"{name}.npy" for name in declared):
                 raise _bad(path, "holds other arrays than declared")

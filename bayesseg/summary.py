@@ -13,7 +13,7 @@ from bayesseg import spans
 from bayesseg._types import TIME_UNITS, Array, IntArray
 from bayesseg.customers import Customers
 from bayesseg.errors import InputRejected, UsageError
-from bayesseg.ingest import Source, finding, read_table
+from bayesseg.ingest import Objections, Source, finding, read_table
 
 OURS: tuple[str, ...] = ("x", "t_x", "t_end", "x_paid", "repeat_spend")
 """Columns of ``bayesseg sql``, in days; ``customer_id`` or ``n`` and others may stand beside them."""
@@ -32,6 +32,7 @@ def read_summary(
     encoding: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
+    suppress: Objections | None = None,
 ) -> Customers:
     """Read a customer summary: one row a customer, or one a distinct history with its number ``n``.
 
@@ -48,13 +49,19 @@ def read_summary(
         encoding: of a text file, when it is not to be guessed.
         delimiter: of a text file, when it is not to be guessed.
         decimal: mark in a text file, when it is not to be guessed.
+        suppress: who is to be left out.
 
     Raises:
         InputRejected: unreadable source, missing columns, values that no history has.
         UsageError: no ``as_of`` or ``time_unit`` where one is needed.
     """
     ids, columns, provenance = read_table(
-        source, customer_id, encoding=encoding, delimiter=delimiter, decimal=decimal
+        source,
+        customer_id,
+        encoding=encoding,
+        delimiter=delimiter,
+        decimal=decimal,
+        suppress=suppress,
     )
     table = _folded(columns)
     unit = _unit(table, time_unit)
@@ -84,7 +91,7 @@ def read_summary(
                 "last": str(day),
             },
             "customers": {"seen": n, "with_purchases": n, "no_purchase_left": 0},
-            "findings": _findings(n, unit, arrays),
+            "findings": [*provenance["findings"], *_findings(n, unit, arrays)],
             "as_of": day.isoformat(),
             "as_of_origin": origin,
             "summary": {"ids": named, "time_unit": unit or "day", "histogram": "n" in table},

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from bayesseg._types import Array, Columns, Family, Table
+from bayesseg.calibration import Design, Job
 from bayesseg.families import FAMILIES
 from bayesseg.families._blocks import Block
 from bayesseg.families.gmm import Plan
+from bayesseg.spec import load_spec, parse_spec
 
-BG, MBG, GMM = (FAMILIES[name] for name in ("bgnbd", "mbgnbd", "gmm"))
+BG, MBG, GG, GMM = (FAMILIES[name] for name in ("bgnbd", "mbgnbd", "gammagamma", "gmm"))
 Extra = Callable[[Array], tuple[float, Array]]
 
 
@@ -195,3 +197,52 @@ def inverted(name: str) -> Callable[[Block], Block]:
 def vague(name: str) -> Callable[[Block], Block]:
     """A prior so wide that it says nothing."""
     return lambda block: replace(block, prior={**block.prior, name: 1e3})
+
+
+def label_order(block: Block) -> Block:
+    """Parameters are filed under the labels in reverse, weights as they are."""
+    return replace(block, draw=lambda *args: tuple(values[:, ::-1] for values in block.draw(*args)))
+
+
+# ---------------------------------------------------------------- the eight
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A mistake, what is calibrated with it, how often, and a quantity that must breach."""
+
+    job: Job
+    fitted: Family
+    simulations: int
+    where: str
+
+
+SMALL = Design(customers=60, repeaters=5)
+TINY = Design(customers=20, repeaters=3)
+
+
+def _vague() -> str:
+    """bgnbd with an sd of 3 for ln scale: as a precision it is an sd of 0.6."""
+    text = load_spec("bgnbd").text
+    order = 'sigma = 1.0, unit = "median_order"'
+    assert order in text
+    return text.replace(order, order.replace("1.0", "3.0"))
+
+
+_PURCHASES = Job(load_spec("bgnbd"), "purchase", "laplace", SMALL, 1)
+_MODIFIED = Job(load_spec("retail"), "purchase", "laplace", SMALL, 1)
+_SPEND = Job(load_spec("bgnbd"), "spend", "laplace", TINY, 1)
+_VAGUE = Job(parse_spec(_vague()), "spend", "laplace", TINY, 1)
+_SEGMENTS = Job(load_spec("segments"), "segments", "gibbs", Design(customers=40), 1)
+
+EIGHT: Mapping[str, Plant] = {
+    "sd for precision": Plant(_VAGUE, sd_for_precision(GG, "scale", TINY.order, 3.0), 60, "scale"),
+    "rate for scale": Plant(_PURCHASES, rate_for_scale(BG), 25, "rate"),
+    "dropped Jacobian": Plant(_SPEND, dropped_jacobian(GG, "p"), 60, "p"),
+    "half the rows ignored": Plant(_PURCHASES, half_the_rows(BG), 25, "log_likelihood"),
+    "off by one in b + x - 1": Plant(_PURCHASES, off_by_one(), 25, "kappa"),
+    "> for >= at x = 0": Plant(_MODIFIED, greater_for_greater_equal(), 40, "p_alive[x=0]"),
+    "missing prior": Plant(_SPEND, missing_prior(GG, "q", 3.0, 0.8), 60, "q"),
+    "label order": Plant(_SEGMENTS, in_blocks(label_order), 20, "entropy"),
+}
+"""The mistakes that calibration has to find before its word is taken for anything."""

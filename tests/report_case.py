@@ -12,7 +12,7 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
 from bayesseg.features import apply, learn, raw_columns
 from bayesseg.gates import gates, overall, verdicts
-from bayesseg.posterior import Posterior
+from bayesseg.posterior import Posterior, save
 from bayesseg.priors import scales_of
 from bayesseg.spec import load_spec, parse_spec
 
@@ -224,3 +224,11 @@ def draws(values):
 
 def clock(horizon):
     return Clock(horizon, horizon, 0.0)
+
+
+def saved(posterior, path):
+    """The posterior as a run on disk, with what only a real fit has to say."""
+    parts = dict.fromkeys(part for part in posterior.parts if part != "segments")
+    told = posterior.manifest["accounting"] | {"columns": {}, "dialect": {}}
+    rest = {"population": parts, "seconds": {}, "state": "complete", "accounting": told}
+    return save(replace(posterior, manifest=posterior.manifest | rest), path)

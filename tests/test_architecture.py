@@ -26,7 +26,7 @@ LAYERS = (
     {"gates", "scoring", "baseline", "naming", "aggregates"},
     {"segmentation"},
     {"fitting", "decide", "validation", "calibration"},
-    {"report", "api"},
+    {"report", "api", "conformance"},
     {"cli", "__init__"},
     {"__main__"},
 )

@@ -1,6 +1,9 @@
 """Simulation-based calibration: the statistic, the ledger, and mistakes that must be found."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +18,10 @@ from bayesseg.calibration.design import simulated
 from bayesseg.errors import BayessegError, UsageError
 from bayesseg.families import FAMILIES
 from bayesseg.inference.pointwise import pointwise
-from bayesseg.spec import ModelSpec, load_spec, parse_spec
+from bayesseg.spec import load_spec
 
 BG, MBG, GG = (FAMILIES[name] for name in ("bgnbd", "mbgnbd", "gammagamma"))
-SMALL = Design(customers=60, repeaters=5)
-TINY = Design(customers=20, repeaters=3)
+SMALL, TINY = planted.SMALL, planted.TINY
 
 
 def job(model: str = "bgnbd", part: str = "purchase", design: Design = SMALL, seed: int = 1) -> Job:
@@ -126,6 +128,29 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [message.done for message in seen] == [3, 4, 5]
 
 
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL, and not an error that somebody could tidy up after."""
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
+        "import test_calibration as t\n"
+        "t.simulations.simulate_all(t.job(part='spend', design=t.TINY), 10**6,"
+        " folder=pathlib.Path(sys.argv[2]))"
+    )
+    words = (sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path))
+    ledger = tmp_path / "spend-gammagamma-laplace.jsonl"
+    with subprocess.Popen(words) as child:
+        while not ledger.exists() or ledger.read_bytes().count(b"\n") < 4:
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.kill()
+    kept = ledger.read_bytes().count(b"\n") - 1
+    own, seen = job(part="spend", design=TINY), []
+    again = simulations.simulate_all(own, kept + 2, folder=tmp_path, on_progress=seen.append)
+    whole = simulations.simulate_all(own, kept + 2)
+    assert [row["ranks"] for row in again] == [row["ranks"] for row in whole]
+    assert [message.done for message in seen] == [kept + 1, kept + 2]
+
+
 def test_simulations_of_another_seed_are_refused(tmp_path: Path) -> None:
     simulations.simulate_all(job(), 1, folder=tmp_path)
     with pytest.raises(UsageError, match="another model, design, seed or version"):
@@ -145,6 +170,13 @@ def test_a_fit_that_fails_is_listed_and_fails_the_verdict() -> None:
     assert (found["verdict"], found["clean"]) == ("failed", 0.95)
     assert {q["n"] for q in found["quantities"]} == {19}
     assert found["answered"]["none"] == 1
+    assert "  simulation 3: BayessegError: planted" in said({**found, "title": "one"})
+
+
+def test_links_that_are_not_simulated_are_said() -> None:
+    found = sbc(job("cohorts"), 20)
+    assert found["without"] == ["cohorts"]
+    assert any("without cohorts" in line for line in said(found))
 
 
 def test_a_model_is_calibrated_part_by_part() -> None:
@@ -212,55 +244,31 @@ def test_a_planted_kernel_is_the_mistake_it_says(bug, wrong) -> None:
     np.testing.assert_allclose(gradient, np.array(slopes) / 2e-6, rtol=1e-4)
 
 
+_FAST = ("off by one in b + x - 1", "half the rows ignored", "rate for scale")
+
+
 @pytest.mark.parametrize(
-    ("fitted", "where"),
-    [
-        (planted.off_by_one(), "kappa"),
-        (planted.half_the_rows(BG), "log_likelihood"),
-        (planted.rate_for_scale(BG), "rate"),
-    ],
-    ids=["off by one", "half the rows", "rate for scale"],
+    "name",
+    [pytest.param(n, marks=() if n in _FAST else pytest.mark.slow) for n in planted.EIGHT],
 )
-def test_planted_mistakes_are_found(fitted, where: str) -> None:
-    found = sbc(job(), 25, fitted=fitted)
+def test_a_planted_mistake_is_found(name: str) -> None:
+    one = planted.EIGHT[name]
+    found = sbc(one.job, one.simulations, fitted=one.fitted)
     assert found["verdict"] == "failed"
-    assert where in breaches(found)
+    assert one.where in breaches(found)
 
 
 @pytest.mark.slow
-def test_the_dropout_term_of_one_time_buyers_is_found_missing() -> None:
-    found = sbc(job("retail"), 40, fitted=planted.greater_for_greater_equal())
-    assert "p_alive[x=0]" in breaches(found)
+@pytest.mark.parametrize("name", planted.EIGHT)
+def test_without_the_mistake_the_same_simulations_pass(name: str) -> None:
+    one = planted.EIGHT[name]
+    assert not breaches(sbc(one.job, one.simulations))
 
 
 @pytest.mark.slow
 def test_a_computation_that_ignores_its_data_is_found_by_the_likelihood_alone() -> None:
     found = sbc(job(), 40, fitted=planted.ignored_data(BG))
     assert list(breaches(found)) == ["log_likelihood"]
-
-
-def vague() -> ModelSpec:
-    """bgnbd with an sd of 3 for ln scale: as a precision it is an sd of 0.6."""
-    text = load_spec("bgnbd").text
-    order = 'sigma = 1.0, unit = "median_order"'
-    assert order in text
-    return parse_spec(text.replace(order, order.replace("1.0", "3.0")))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("spec", "fitted", "where"),
-    [
-        (load_spec("bgnbd"), planted.missing_prior(GG, "q", 3.0, 0.8), "q"),
-        (load_spec("bgnbd"), planted.dropped_jacobian(GG, "p"), "p"),
-        (vague(), planted.sd_for_precision(GG, "scale", TINY.order, 3.0), "scale"),
-    ],
-    ids=["missing prior", "dropped Jacobian", "sd for precision"],
-)
-def test_mistakes_in_a_prior_are_found_where_data_are_few(spec, fitted, where: str) -> None:
-    tiny = Job(spec, "spend", "laplace", TINY, 1)
-    assert where in breaches(sbc(tiny, 60, fitted=fitted))
-    assert not breaches(sbc(tiny, 60))
 
 
 # ---------------------------------------------------------------- the families themselves

@@ -70,9 +70,8 @@ def test_lists_are_ranked_by_the_stake_and_ties_by_id():
     pd.testing.assert_frame_equal(shuffled, listed)
 
 
-def test_count_takes_the_first_and_suppressed_ids_are_gone():
-    scores = frame(LOYAL, ONCE, LOYAL | {"customer_id": "asked not to"})
-    listed = ranked(scores, "save", 1, suppress=["asked not to"])
+def test_count_takes_the_first():
+    listed = ranked(frame(ONCE, LOYAL), "save", 1)
     assert listed["customer_id"].tolist() == ["loyal"]
 
 

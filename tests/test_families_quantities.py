@@ -319,23 +319,6 @@ def test_p_alive_falls_with_silence_and_survives_any_history(name):
     assert A[-1] == 0.0
 
 
-@pytest.mark.parametrize("name", PURCHASE)
-def test_a_row_does_not_depend_on_its_neighbours(name):
-    """Chunks and orders may differ, the company too: the same customer gets the same bits."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 40, 50).astype(float)
-    T = rng.integers(1, 300, 50) / 7
-    columns = {"x": x, "t_x": T * rng.random(50) * (x > 0), "T": T}
-    theta = draws(name, *(rng.uniform(0.2, 3, 4) for _ in range(5)))
-    for quantity in FAMILIES[name].quantities:
-        whole = say(name, quantity, theta, columns, clock(13, 52))
-        assert whole.shape == (5, 50)
-        for i in (0, 17, 49):
-            alone = {n: v[i : i + 1] for n, v in columns.items()}
-            found = say(name, quantity, theta, alone, clock(13, 52))
-            np.testing.assert_array_equal(found[:, 0], whole[:, i])
-
-
 def test_without_discount_there_is_no_endless_value():
     assert math.isnan(
         one("mbgnbd", "residual_purchases", THETA["mbgnbd"], (1, 2, 9), Clock(1, 1, 0))
@@ -359,26 +342,3 @@ def test_spend_has_no_mean_where_tails_are_too_heavy():
     found = say("gammagamma", "expected_spend", theta, columns, clock(1))[0]
     assert math.isnan(found[0])
     assert found[1] == pytest.approx(2 * 35 / (2 + 0.455 - 1))
-
-
-@pytest.mark.parametrize("name", PURCHASE)
-def test_simulated_purchases_average_to_the_closed_form(name):
-    """New customers over 52 weeks: purchases and silence."""
-    theta = dict(zip(FAMILIES[name].textbook, THETA[name], strict=True))
-    size = 400_000
-    rng = np.random.default_rng(5)
-    seen = FAMILIES[name].simulate(theta, {"T": np.full(size, 52.0)}, rng)
-    error = seen["x"].std() / math.sqrt(size)
-    new = whole(name, THETA[name], (0, 0, 0), clock(52))
-    assert abs(seen["x"].mean() - new["expected_purchases"]) < 4 * error
-    assert abs((seen["x"] == 0).mean() - new["p_churn"]) < 4 * 0.5 / size**0.5
-    assert (seen["t_x"] <= seen["T"]).all()
-    assert ((seen["x"] == 0) == (seen["t_x"] == 0)).all()
-
-
-def test_simulated_spend_averages_to_the_closed_form():
-    theta = {"p": 6.25, "q": 6.0, "v": 30.0}
-    size = 200_000
-    got = FAMILIES["gammagamma"].simulate(theta, {"n": np.full(size, 3)}, np.random.default_rng(2))
-    expected = 3 * theta["p"] * theta["v"] / (theta["q"] - 1)
-    assert abs(got["S"].mean() - expected) < 4 * got["S"].std() / math.sqrt(size)

@@ -2,11 +2,18 @@
 
 import multiprocessing
 import os
-from pathlib import Path
 
 import pytest
 
-from bayesseg._files import lock, write_bytes, write_directory, write_text, write_with
+from bayesseg import _files
+from bayesseg._files import (
+    lock,
+    require_space,
+    write_blocks,
+    write_bytes,
+    write_directory,
+    write_text,
+)
 from bayesseg.errors import Locked, ResourcesMissing, UsageError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
@@ -20,28 +27,24 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def failing(part):
-    part.write_bytes(b"half of")
-    raise OSError(28, "No space left on device")
+def failing(error):
+    yield b"half of"
+    raise error
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "scores.csv"
     write_text(path, "old")
     with pytest.raises(ResourcesMissing, match="No space left"):
-        write_with(path, failing)
+        write_blocks(path, failing(OSError(28, "No space left on device")))
     assert contents(tmp_path) == {"scores.csv": b"old"}
 
 
 def test_a_writer_that_is_interrupted_leaves_the_old_file_and_no_litter(tmp_path):
-    def interrupted(part):
-        part.write_bytes(b"half of")
-        raise KeyboardInterrupt
-
     path = tmp_path / "scores.csv"
     write_text(path, "old")
     with pytest.raises(KeyboardInterrupt):
-        write_with(path, interrupted)
+        write_blocks(path, failing(KeyboardInterrupt()))
     assert contents(tmp_path) == {"scores.csv": b"old"}
 
 
@@ -90,26 +93,48 @@ def test_a_directory_is_replaced_whole_and_only_by_force(tmp_path):
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()])
-def test_a_directory_whose_replacement_fails_is_put_back(tmp_path, monkeypatch, error):
+def test_where_names_cannot_be_swapped_a_failed_replacement_is_put_back(
+    tmp_path, monkeypatch, error
+):
     """The second rename fails: the old directory was moved away and must come back."""
     path = tmp_path / "run"
     write_directory(path, OLD)
     moves = []
-    replace = Path.replace
+    replace = os.replace
 
-    def second_fails(self, target):
-        moves.append(self)
+    def second_fails(source, target):
+        moves.append(source)
         if len(moves) == 2:
             raise error
-        return replace(self, target)
+        return replace(source, target)
 
-    monkeypatch.setattr(Path, "replace", second_fails)
+    monkeypatch.setattr(_files, "_exchanged", lambda *_: False)
+    monkeypatch.setattr(os, "replace", second_fails)
     expected = ResourcesMissing if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_directory(path, NEW, force=True)
     assert len(moves) == 3
     assert contents(path) == OLD
     assert names(tmp_path) == ["run"]
+
+
+@posix
+def test_what_dead_writers_left_goes_and_what_is_missing_comes_back(tmp_path):
+    """Killed between two renames, a run is put back by whoever writes there next."""
+    (tmp_path / ".run.0123abcd.part").mkdir()
+    (tmp_path / ".run.0123abcd.part" / "a").write_bytes(b"half")
+    (tmp_path / ".run.b.0123abcd.part").write_bytes(b"a live writer's, of another name")
+    write_directory(tmp_path / ".run.89abcdef.old", OLD)
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(tmp_path / "run", failing(KeyboardInterrupt()))
+    assert names(tmp_path) == [".run.b.0123abcd.part", "run"]
+    assert contents(tmp_path / "run") == OLD
+
+
+def test_without_room_nothing_is_begun(tmp_path):
+    with pytest.raises(ResourcesMissing, match="MB are free") as caught:
+        require_space(tmp_path / "not" / "there" / "run", 10**18)
+    assert caught.value.exit_code == 9
 
 
 def test_a_link_is_replaced_not_followed(tmp_path):
@@ -126,7 +151,7 @@ def test_a_link_is_replaced_not_followed(tmp_path):
 def test_a_second_writer_is_told_who_writes_and_the_name_is_free_afterwards(tmp_path):
     path = tmp_path / "run"
     with lock(path):
-        with pytest.raises(Locked, match=f"process {os.getpid()}") as caught, lock(path):
+        with pytest.raises(Locked, match=f"process {os.getpid()} on ") as caught, lock(path):
             pass
         assert caught.value.exit_code == 8
     assert names(tmp_path) == []
@@ -138,7 +163,7 @@ def test_a_second_writer_is_told_who_writes_and_the_name_is_free_afterwards(tmp_
 def test_the_lock_of_a_dead_writer_does_not_block(tmp_path):
     (tmp_path / "run.lock").write_text("process 4194304")
     with lock(tmp_path / "run"):
-        assert (tmp_path / "run.lock").read_text() == f"process {os.getpid()}"
+        assert (tmp_path / "run.lock").read_text().startswith(f"process {os.getpid()} on ")
 
 
 @posix
@@ -150,7 +175,7 @@ def test_a_writer_that_waits_at_a_removed_lock_does_not_hold_it(tmp_path, monkey
     opened = []
 
     def removed_meanwhile(handle, how):
-        opened.append(os.fstat(handle.fileno()).st_ino)
+        opened.append(os.fstat(handle).st_ino)
         if len(opened) == 1:
             name.rename(tmp_path / "gone")
         flock(handle, how)

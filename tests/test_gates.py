@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from bayesseg._types import Check, Draws
-from bayesseg.gates import gates, overall, verdicts
+from bayesseg.errors import GateFailed, UsageError
+from bayesseg.gates import Release, gates, judgement, overall, release, verdicts
+from bayesseg.gates.waivers import NEVER, WAIVABLE
+from bayesseg.priors import sample
 from bayesseg.spec import load_spec
 
 SPEC = load_spec("bgnbd")
@@ -99,6 +102,13 @@ def test_one_chain_fails() -> None:
     assert {"chains", "completeness"} <= failed(
         PARTS | {"purchase": replace(PURCHASE, values=values)}
     )
+
+
+def test_four_chains_of_one_seed_are_one() -> None:
+    values = {name: np.repeat(v[:1], 4, axis=0) for name, v in PURCHASE.values.items()}
+    checks = judged(PARTS | {"purchase": replace(PURCHASE, values=values)})
+    assert checks["purchase", "chains"].value == 1.0
+    assert checks["purchase", "chains"].verdict == "failed"
 
 
 def test_a_missing_parameter_fails() -> None:
@@ -208,7 +218,7 @@ def importance(**info: object) -> Draws:
 def test_importance_draws_are_judged_by_their_weights_and_not_by_chains() -> None:
     checks = judged(PARTS | {"purchase": importance()})
     own = {name for part, name in checks if part == "purchase" and "identified" not in name}
-    assert own == {"completeness", "pareto_k", "importance_ess"}
+    assert own == {"completeness", "pareto_k", "importance_ess", "prior_sensitivity"}
     assert failed(PARTS | {"purchase": importance()}) == set()
 
 
@@ -239,6 +249,100 @@ def test_means_with_too_large_a_monte_carlo_error_fail() -> None:
     visits = 50.0 * np.repeat(rng.random((4, 50)) < 0.04, 20, axis=1)
     values = PURCHASE.values["r"] + visits
     assert "mcse_mean" in failed(changed("r", values))
+
+
+def test_numbers_that_leave_are_judged_and_not_only_parameters() -> None:
+    """Where parameters drift together, what they say of a customer drifts with them."""
+    drift = 0.3 * np.sin(np.linspace(0, 6 * np.pi, SHAPE[1])) * np.ones(SHAPE)
+    values = {n: PURCHASE.values[n] * np.exp(drift) for n in ("r", "kappa")}
+    drawn = replace(PURCHASE, values=PURCHASE.values | values)
+    check = judged(PARTS | {"purchase": drawn})["purchase", "mcse_exported"]
+    assert (check.verdict, check.limit) == ("failed", 0.05)
+
+
+def test_a_prior_that_the_numbers_hang_on_is_a_caution() -> None:
+    """The draws are the prior's own: were it twice as strong, they would all be elsewhere."""
+    rng = np.random.default_rng(4)
+    scales = FACTS["scales"]
+    own = {
+        name: sample(prior, 4000, scales, rng).reshape(SHAPE)
+        for name, prior in SPEC.parts["purchase"].priors.items()
+    }
+    checks = judged(PARTS | {"purchase": replace(PURCHASE, values=own)})
+    assert checks["purchase", "prior_sensitivity"].verdict == "caution"
+    assert checks["purchase", "prior_sensitivity"].value > 0.2
+    assert judged(PARTS)["purchase", "prior_sensitivity"].verdict == "passed"
+
+
+# ---------------------------------------------------------------- waivers and release
+
+WAIVER = {"gate": "divergences", "part": "purchase", "reason": "known", "until": "2999-01-01"}
+
+
+def diverging(**facts: object) -> tuple[Check, ...]:
+    stats = PURCHASE.stats | {"diverging": np.ones(SHAPE)}
+    return gates(SPEC, PARTS | {"purchase": replace(PURCHASE, stats=stats)}, FACTS | facts)
+
+
+def judgement_of(*waivers: dict[str, str]) -> dict[str, object]:
+    return judgement(diverging(waivers=waivers))
+
+
+def test_a_waiver_makes_a_failure_a_caution_of_the_computation() -> None:
+    assert judgement_of()["verdict"] == "failed"
+    found = judgement_of(WAIVER)
+    assert found["verdict"] == found["verdicts"]["purchase"]["computation"] == "caution"
+    assert found["verdicts"]["spend"]["computation"] == "passed"
+    assert "WAIVED until 2999-01-01: known" in found["verdicts"]["purchase"]["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"until": "2020-01-01"}, {"part": "spend"}, {"gate": "completeness"}]
+)
+def test_a_waiver_of_something_else_or_of_the_past_changes_nothing(change: dict[str, str]) -> None:
+    assert judgement_of(WAIVER | change)["verdict"] == "failed"
+
+
+def test_completeness_and_chains_admit_no_waiver() -> None:
+    values = {name: v[:1] for name, v in PURCHASE.values.items()}
+    one = PARTS | {"purchase": replace(PURCHASE, values=values)}
+    waivers = [WAIVER | {"gate": name} for name in (*WAIVABLE, *NEVER)]
+    failures = {
+        c.name for c in gates(SPEC, one, FACTS | {"waivers": waivers}) if c.verdict == "failed"
+    }
+    assert failures == set(NEVER)
+
+
+def test_every_hard_gate_either_admits_a_waiver_or_never_does() -> None:
+    judged_by = [
+        *gates(SPEC, PARTS, FACTS),
+        *gates(SPEC, {"purchase": importance()}, FACTS),
+        *gates(MIXTURE, {"segments": mixture()}, FACTS),
+    ]
+    assert {c.name for c in judged_by if c.severity == "hard"} <= {*WAIVABLE, *NEVER}
+
+
+def test_a_failed_part_leaves_by_force_with_a_reason_only() -> None:
+    judged_by = judgement_of()
+    assert release(judged_by, ["spend"]) == Release((), "")
+    for given in ({}, {"force": True}):
+        with pytest.raises(GateFailed, match="may not leave") as refused:
+            release(judged_by, ["purchase", "spend"], **given)
+        assert refused.value.exit_code == 4
+        assert "gate divergences is 4000, limit 0" in refused.value.fix
+    for given in ({"reason": "a drill"}, {"force": True, "reason": " "}):
+        with pytest.raises(UsageError):
+            release(judged_by, ["purchase"], **given)
+    forced = release(judged_by, ["purchase", "spend"], force=True, reason="a drill")
+    assert forced == Release(("purchase",), "a drill")
+
+
+def test_a_point_estimate_stays_where_only_what_was_assessed_may_leave() -> None:
+    point = Draws({n: v[:1, :1] for n, v in PURCHASE.values.items()}, {}, {"engine": "map"})
+    judged_by = judgement(gates(SPEC, PARTS | {"purchase": point}, FACTS))
+    assert release(judged_by, ["purchase"]).parts == ()
+    with pytest.raises(GateFailed, match="may not leave"):
+        release(judged_by, ["purchase"], strict=True)
 
 
 MIXTURE = load_spec("segments")

@@ -9,8 +9,21 @@ import pytest
 
 from bayesseg._types import Draws
 from bayesseg.errors import ArtefactBad, UsageError
-from bayesseg.posterior import KEYS, Posterior, identity, load, save, thinned, to_datatree, verify
+from bayesseg.posterior import (
+    KEY_FILE,
+    KEYS,
+    SCHEMA_VERSION,
+    Posterior,
+    identity,
+    load,
+    save,
+    thinned,
+    to_datatree,
+    verify,
+)
 from bayesseg.spec import load_spec
+
+RUNS = Path(__file__).parent / "golden" / "runs"
 
 
 def posterior(verdict: str = "passed") -> Posterior:
@@ -26,8 +39,9 @@ def posterior(verdict: str = "passed") -> Posterior:
         "spend": Draws({name: rng.gamma(5.0, size=shape) for name in ("p", "q", "scale")}, {}, {}),
     }
     manifest = dict.fromkeys(KEYS - {"files"}) | {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "verdict": verdict,
+        "facts": {},
         "fingerprint": "f" * 64,
         "info": {part: dict(draws.info) for part, draws in parts.items()},
     }
@@ -120,14 +134,79 @@ def rewrite_manifest(run: Path, without: str = "", **changes: object) -> None:
     manifest.pop(without, None)
     text = json.dumps(manifest).encode()
     (run / "manifest.json").write_bytes(text)
-    digest = hashlib.sha256(text).hexdigest()
-    (run / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
+    files = [path for name in ("manifest.json", "manifest.hmac") if (path := run / name).exists()]
+    digests = [(hashlib.sha256(path.read_bytes()).hexdigest(), path.name) for path in files]
+    (run / "manifest.sha256").write_text("".join(f"{one}  {name}\n" for one, name in digests))
 
 
 def test_a_newer_schema_says_to_upgrade(run: Path) -> None:
-    rewrite_manifest(run, schema_version=2)
-    with pytest.raises(ArtefactBad, match="newer bayesseg"):
+    rewrite_manifest(run, schema_version=SCHEMA_VERSION + 1, versions={"bayesseg": "9.1.0"})
+    with pytest.raises(ArtefactBad, match=r"newer bayesseg .* needs bayesseg >= 9\.1\.0") as caught:
         load(run)
+    assert caught.value.exit_code == 5
+
+
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "key"
+    path.write_text("0123456789abcdef0123456789abcdef\n")
+    monkeypatch.setenv(KEY_FILE, str(path))
+    return path
+
+
+def test_a_signature_is_the_hmac_of_the_manifest(key: Path, tmp_path: Path) -> None:
+    import hashlib
+    import hmac
+
+    run = save(posterior(), tmp_path / "run")
+    assert load(run, signed=True).summary == posterior().summary
+    expected = hmac.new(
+        key.read_bytes().strip(), (run / "manifest.json").read_bytes(), hashlib.sha256
+    )
+    assert (run / "manifest.hmac").read_text() == f"{expected.hexdigest()}\n"
+
+
+def test_somebody_without_the_key_cannot_change_a_run(key: Path, tmp_path: Path) -> None:
+    """Checksums can be made again by anybody, the signature by its key alone."""
+    run = save(posterior(), tmp_path / "run")
+    rewrite_manifest(run, seed=7)
+    with pytest.raises(ArtefactBad, match="another key"):
+        load(run)
+
+
+def test_a_run_without_a_signature_is_refused_where_one_is_asked_for(
+    run: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert verify(run)["verdict"] == "passed"
+    with pytest.raises(ArtefactBad, match="not signed"):
+        verify(run, signed=True)
+    monkeypatch.delenv(KEY_FILE)
+    with pytest.raises(UsageError, match=KEY_FILE):
+        verify(run, signed=True)
+
+
+def test_a_key_that_can_be_guessed_is_refused(key: Path, tmp_path: Path) -> None:
+    key.write_text("secret\n")
+    with pytest.raises(UsageError, match="has 6 bytes"):
+        save(posterior(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("golden", sorted(RUNS.iterdir()), ids=lambda path: path.name)
+def test_a_run_of_every_schema_is_read_as_one_of_today(golden: Path) -> None:
+    stored = json.loads((golden / "manifest.json").read_bytes())
+    found = load(golden)
+    assert f"schema{stored['schema_version']}" == golden.name
+    assert (found.manifest["schema_version"], set(found.manifest)) == (SCHEMA_VERSION, KEYS)
+    assert found.manifest["facts"]["waivers"] == []
+    with np.load(golden / "posterior.npz") as archive:
+        for part, draws in found.parts.items():
+            for name, values in draws.values.items():
+                assert np.array_equal(archive[f"{part}.{name}"], values)
+
+
+def test_there_is_a_run_of_every_schema() -> None:
+    names = {f"schema{version}" for version in range(1, SCHEMA_VERSION + 1)}
+    assert {path.name for path in RUNS.iterdir()} == names
 
 
 def test_a_manifest_with_a_key_of_its_own_is_refused(run: Path) -> None:

@@ -81,6 +81,7 @@ def posterior(customers: Customers) -> Posterior:
         "model_id": "m",
         "verdict": "passed",
         "verdicts": {part: {"computation": "passed"} for part in parts},
+        "gates": [],
         "trained_on": {"max_x": 43, "max_t_end": 545, "early_until": None},
         "segments": {"ids": ["S1", "S2"], "names": {"S1": "one-time", "S2": "loyal"}},
     }

@@ -45,7 +45,12 @@ def data():
 @pytest.fixture(scope="module")
 def run(data):
     posterior = fitted(data, 3)
-    manifest = {"seed": 1, "verdict": "passed", "verdicts": {"segments": {"computation": "passed"}}}
+    manifest = {
+        "seed": 1,
+        "verdict": "passed",
+        "gates": [],
+        "verdicts": {"segments": {"computation": "passed"}},
+    }
     return replace(posterior, manifest=posterior.manifest | manifest)
 
 

@@ -52,6 +52,7 @@ def posterior_of(values, state=STATE, spec=SPEC, segments=K) -> Posterior:
         "model_id": "m",
         "verdict": "passed",
         "verdicts": {"segments": {"computation": "passed"}},
+        "gates": [],
         "segments": {"ids": ids, "names": {name: f"segment {name}" for name in ids}},
     }
     return Posterior(spec, state, {"segments": Draws(values, {}, {})}, manifest, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bayesseg._types import Array, IntArray
 
@@ -35,6 +36,25 @@ def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[s
     if groups:
         groups[-1] = slice(groups[-1].start, len(counts))
     return groups
+
+
+def hidden(counts: npt.ArrayLike, unsafe: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which cells of a total to hide, (K,): the ``unsafe`` ones and, beside a lone one, the smallest.
+
+    A cell that alone is missing is the total less the others (complementary suppression; Hundepool et
+    al. 2012, chapter 4).
+
+    Args:
+        counts: customers in each cell, (K,); empty cells tell nothing and hide nothing.
+        unsafe: cells that must not be shown, (K,).
+    """
+    held = np.asarray(counts, dtype=float)
+    gone = np.asarray(unsafe, dtype=bool) & (held > 0)
+    if gone.sum() == 1:
+        others = np.where(gone | (held <= 0), np.inf, held)
+        if np.isfinite(others).any():
+            gone[int(others.argmin())] = True
+    return gone
 
 
 def clustered(places: Array, size: int) -> list[IntArray]:

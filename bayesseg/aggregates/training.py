@@ -46,8 +46,9 @@ def training_aggregates(
     ``groups`` is what was learned of the groups of each part, ``features`` of those of the segments.
 
     Returns:
-        ``customers`` (count), ``histograms`` by quantity, ``priors`` by part; for purchases
-        ``rootogram`` and ``weekly``; for segments ``segments`` (see ``segment_aggregates``). JSON-able.
+        ``customers`` (count), ``histograms`` by quantity, ``priors`` by part; for purchases, where no
+        draw has a hole, ``rootogram`` and ``weekly``; for segments ``segments`` (see
+        ``segment_aggregates``). JSON-able.
     """
     learned = groups or {}
     found: dict[str, Any] = {
@@ -60,7 +61,7 @@ def training_aggregates(
             if part in parts and FAMILIES[own.family].textbook
         },
     }
-    if isinstance(data, Customers) and "purchase" in parts:
+    if isinstance(data, Customers) and "purchase" in parts and _whole(parts["purchase"]):
         own = spec.parts["purchase"]
         family, state = FAMILIES[own.family], learned.get("purchase")
         group = population.groups(own, state, data)
@@ -71,6 +72,10 @@ def training_aggregates(
         raw = raw_columns(data, spec.features)
         found["segments"] = segment_aggregates(parts["segments"], features, raw)
     return found
+
+
+def _whole(draws: Draws) -> bool:
+    return all(np.isfinite(values).all() for values in draws.values.values())
 
 
 def histogram(values: npt.ArrayLike, edges: npt.ArrayLike) -> dict[str, Any] | None:

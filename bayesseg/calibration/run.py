@@ -8,6 +8,7 @@ The document::
          "family": "mbgnbd", "title": "MBG/NBD", "engine": "laplace",
          "verdict": "passed",                      # or "failed"
          "reasons": [],                            # of a failure, in words
+         "without": ["cohorts"],                   # links to customers, which are not simulated
          "simulations": 200,
          "design": {"customers": 200, "oldest_days": 455.0, ...},
          "answered": {"laplace": 188, "nuts": 12}, # the engine each fit ended with; "none": an error
@@ -148,6 +149,9 @@ def _judged(job: Job, rows: list[Row]) -> dict[str, Any]:
         "engine": job.engine,
         "verdict": "failed" if reasons else "passed",
         "reasons": reasons,
+        "without": [
+            link for link in ("covariates", "cohorts") if getattr(job.own, link) is not None
+        ],
         "simulations": len(rows),
         "design": asdict(job.design),
         "answered": dict(sorted(Counter(row["engine"] for row in rows).items())),
@@ -174,6 +178,7 @@ def _engine(part: PartSpec, asked: str | None) -> str:
 
 # ---------------------------------------------------------------- in words
 
+_LISTED = 10
 HEADERS = ("quantity", "gamma", "limit", "p (Holm)", "verdict")
 
 
@@ -200,12 +205,19 @@ def said(part: Mapping[str, Any]) -> list[str]:
         f"{part['design']['customers']} customers; {engines or 'none fitted'})"
     ]
     lines += part["reasons"]
-    if part["failures"]:
-        one = part["failures"][0]
+    if part["without"]:
         lines.append(
-            f"{len(part['failures'])} of {n} fits are not clean, e.g. simulation "
-            f"{one['simulation']}: {one['faults'][0]}"
+            f"calibrated as one group of customers, without {' and '.join(part['without'])}: what they "
+            "add is not judged here"
         )
+    if failures := part["failures"]:
+        lines.append(f"{len(failures)} of {n} fits are not clean:")
+        lines += [
+            f"  simulation {one['simulation']}: {'; '.join(one['faults'])}"
+            for one in failures[:_LISTED]
+        ]
+    if len(failures) > _LISTED:
+        lines.append(f"  and {len(failures) - _LISTED} more, all of them in --json")
     if part["redrawn"]:
         lines.append(f"{part['redrawn']} data sets too thin for a fit were drawn again")
     if part["constant"]:

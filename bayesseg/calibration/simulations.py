@@ -110,7 +110,7 @@ _SEGMENTS = Kind(
     lambda job, theta, made: mixtures.quantities(job.family, job.spec, theta, made),
     # all that speaks of single segments: what is ranked does not
     (
-        *("rhat", "ess_bulk", "ess_tail", "mcse_mean"),
+        *("rhat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_exported"),
         *("mode_agreement", "labels_identified", "overlap", "smallest_segment"),
     ),
 )
@@ -307,6 +307,6 @@ def _code() -> str:
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for folder in ("families", "inference", "calibration"):
-        for path in sorted((root / folder).glob("*.py")):
+        for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -13,7 +13,7 @@ from bayesseg.errors import UsageError
 from bayesseg.spans import day, days
 
 if TYPE_CHECKING:
-    from bayesseg.ingest import Options
+    from bayesseg.ingest import Key, Objections, Options
     from bayesseg.scoring import Settings
     from bayesseg.spec import ModelSpec
 
@@ -32,13 +32,14 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _named(path: Path) -> Path:
+def named_file(path: Path) -> Path:
+    """A path to write to: neither a folder nor stdout."""
     _target(str(path))
     return _file(path)
 
 
 def _maybe_file(path: Path | None) -> Path | None:
-    return None if path is None else _named(path)
+    return None if path is None else named_file(path)
 
 
 def _target(name: str | None) -> str | None:
@@ -50,15 +51,28 @@ def _target(name: str | None) -> str | None:
 KINDS = "CSV or JSON lines (both also .gz), Parquet, .xlsx or DuckDB file; - is stdin."
 MaybeData = Annotated[str | None, typer.Argument(help=f"{KINDS} Or see --from.", metavar="DATA")]
 Run = Annotated[Path, typer.Argument(help="Run directory written by fit.", metavar="RUN")]
-Out = Annotated[
-    Path,
-    typer.Option("-o", "--out", metavar="RUN", callback=_named, help="Run directory to write."),
+MaybeOut = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--out", metavar="RUN", callback=_maybe_file, help="Run directory to write."
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", callback=_maybe_file, help="Go on with a stopped fit of RUN."),
+]
+Signed = Annotated[
+    bool,
+    typer.Option(
+        "--require-signature",
+        help="Refuse a run not signed with the key in the file BAYESSEG_HMAC_KEY_FILE names.",
+    ),
 ]
 Folder = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUT", callback=_file, help="Folder to write.")
 ]
 Html = Annotated[
-    Path, typer.Option("-o", "--out", metavar="HTML", callback=_named, help="Page to write.")
+    Path, typer.Option("-o", "--out", metavar="HTML", callback=named_file, help="Page to write.")
 ]
 MaybeHtml = Annotated[
     Path | None,
@@ -66,7 +80,7 @@ MaybeHtml = Annotated[
         "-o",
         "--out",
         metavar="HTML",
-        callback=lambda path: None if path is None else _named(path),
+        callback=lambda path: None if path is None else named_file(path),
         help="Page to write, its numbers beside it as JSON.",
     ),
 ]
@@ -87,6 +101,14 @@ List = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Pseudonymise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Write pseudonyms (HMAC-SHA-256) in place of ids: a file with 32 random bytes or more, "
+        "or env:NAME. They remain personal data.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +200,21 @@ class SourceFlags:
             help="A customer although the id looks like a placeholder; may be repeated.",
         ),
     ] = None
+    suppress_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Leave out whoever objected: ids, one a line or in a column, or tombstones of erase.",
+        ),
+    ] = None
+    suppress_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Key of the tombstones in --suppress-list (default: that of --pseudonymise).",
+        ),
+    ] = None
+    pseudonymise: Pseudonymise = None
     drop_missing_id: Annotated[
         bool, typer.Option("--drop-missing-id", help="Leave out any number of rows without an id.")
     ] = False
@@ -239,6 +276,16 @@ class SourceFlags:
                 f"--query-file {self.query_file} cannot be read", fix="give a file of UTF-8 text"
             ) from error
 
+    def key(self) -> Key | None:
+        """The key that ids are written by, where they are not written as they are."""
+        from bayesseg.ingest import read_key
+
+        return None if self.pseudonymise is None else read_key(self.pseudonymise)
+
+    def objections(self) -> Objections | None:
+        """Who is to be left out."""
+        return objections(self.suppress_list, self.suppress_key or self.pseudonymise)
+
     def of_file(self) -> SourceFlags:
         """The same for a second source, which is a file where the first may be a database."""
         return replace(self, from_=None, table=None, query_file=None)
@@ -253,7 +300,17 @@ class SourceFlags:
         given["min_date"] = None if self.min_date is None else day(self.min_date)
         given["keep_id"] = tuple(self.keep_id or ())
         given["shares"] = tuple(self.shares or ())
+        given["suppress"] = self.objections()
         return Options(**{name: value for name, value in given.items() if value is not None})
+
+
+def objections(path: Path | None, key: str | None) -> Objections | None:
+    """The list at ``path``, with the key that some of it needs."""
+    from bayesseg.ingest import read_key, read_objections
+
+    if path is None:
+        return None
+    return read_objections(path, None if key is None else read_key(key, "--suppress-key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +390,27 @@ class LineageFlags:
         ),
     ] = None
     names: Names = None
+
+
+Reason = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="With --force: why numbers of a part that failed its gates are given all the same.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverFlags:
+    """Which gates of a fit may miss."""
+
+    waivers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Gates that may miss, each with a reason and a last day (TOML)."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bayesseg.cli.shell import heed, printable
+from bayesseg.cli.masking import printable
+from bayesseg.cli.shell import heed
 
 if TYPE_CHECKING:
     from bayesseg._types import OnProgress, Progress

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "csv", "ndjson")
 _GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a guard ``'`` is put before; itself too, so that it can be taken off again."""
+GUARD = (
+    "text that starts with = + - @ TAB CR or ' carries one more ' in front, ids and headers too: take "
+    "it off before joining by id, or use Parquet, NDJSON or --raw"
+)
+_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+"""What drives a terminal or turns a line around; such ids are never scored, only set aside."""
 _ROWS = 50_000
 _TEXT = ("customer_id", "segment", "segment_name", "runner_up", "flags", "model_id", "verdict")
 
@@ -95,9 +101,12 @@ def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:
             column = _days(column)
         elif name == "scored_at":
             column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        if not raw and (column.dtype == object or str(column.dtype) == "str"):
-            text = column.astype("str")
-            column = column.where(~text.str.startswith(_GUARDED), "'" + text)
+        if not raw and pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed"):
+            text = column.astype("str").str.replace(
+                _CONTROLS, "\N{REPLACEMENT CHARACTER}", regex=True
+            )
+            text = text.where(~text.str.startswith(_GUARDED), "'" + text)
+            column = column.where(column.isna(), text)
         columns[str(name) if raw else _guarded(str(name))] = column
     return pd.DataFrame(columns)
 
@@ -106,7 +115,8 @@ def _guarded(text: str) -> str:
     return f"'{text}" if text.startswith(_GUARDED) else text
 
 
-def _unguarded(text: str) -> str:
+def unguarded(text: str) -> str:
+    """``text`` without the guard of a CSV for people."""
     return text[1:] if text[:1] == "'" and text[1:2] in _GUARDED else text
 
 
@@ -169,7 +179,7 @@ def read_scores(path: Path) -> pd.DataFrame:
                 na_values={name: [""] for name in _numeric(path)},
             )
             for name in table.columns.intersection(list(_TEXT)):
-                table[name] = table[name].map(_unguarded)
+                table[name] = table[name].map(unguarded)
             if "flags" in table:
                 table["flags"] = table["flags"].map(lambda text: text.split(";") if text else ())
         else:

@@ -13,20 +13,20 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any
-from unicodedata import category
 
 import typer
 
+from bayesseg.cli.masking import masked, printable, without_known
 from bayesseg.errors import BayessegError, ResourcesMissing, UsageError
 
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 """Exit code and word of each signal that stops a call."""
 _received: list[int] = []
 SCHEMA_VERSION = 1
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Shell:
     def show(self, text: str = "") -> None:
         """Print data for people on stdout; silent under ``--json``."""
         if not self.as_json:
-            print(printable(text))
+            print(printable(without_known(text)))
 
     def say(self, text: str = "") -> None:
         """Print progress or a remark on stderr."""
-        print(printable(text), file=sys.stderr, flush=True)
+        print(printable(masked(text)), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Say a warning and keep it for the JSON document."""
-        self.warnings.append(text)
+        self.warnings.append(masked(text))
         self.say(f"warning: {text}")
 
 
@@ -60,17 +60,6 @@ class Outcome:
 
     document: Mapping[str, Any]
     error: BayessegError | None = None
-
-
-def printable(text: str) -> str:
-    """``text`` in which no id can drive the terminal, turn the line around or hide.
-
-    Control, direction and zero-width characters are replaced; spaces of every kind stay.
-    """
-    return "".join(
-        c if c in "\n\t" or category(c) not in _UNSEEN else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
 
 
 def verb(function: Callable[..., Outcome | None]) -> Callable[..., None]:
@@ -123,8 +112,8 @@ def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
         # native code may turn an interrupt into an error of its own, and a child may die of it first
         if _received or isinstance(error, KeyboardInterrupt):
             raise _stopped(shell) from None
-        if shell.debug:
-            raise
+        if shell.debug:  # without locals, which may hold customers
+            shell.say("".join(traceback.format_exception(error)))
         outcome = Outcome({}, _explained(error))
     if code := finish(outcome, shell):
         raise typer.Exit(code)
@@ -146,12 +135,17 @@ def _explained(error: BaseException) -> BayessegError:
 def listen() -> None:
     """Stop at once and tidily on Ctrl-C and SIGTERM; a second one stops the hard way.
 
-    What stdout cannot encode is printed as ``?``.
+    What stdout cannot encode is printed as ``?``; what no verb has caught is masked as all the rest.
     """
+    sys.excepthook = _uncaught
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     for number in SIGNALS:
         signal.signal(number, _stop)
+
+
+def _uncaught(_: type[BaseException], error: BaseException, __: object) -> None:
+    Shell().say("".join(traceback.format_exception(error)))
 
 
 def _stop(number: int, _: object) -> None:
@@ -187,7 +181,8 @@ def finish(outcome: Outcome, shell: Shell) -> int:
     if shell.as_json:
         head = {"schema_version": SCHEMA_VERSION, "exit_code": code, "warnings": shell.warnings}
         tail = {} if error is None else {"error": described(error)}
-        print(json.dumps({**head, **outcome.document, **tail}, indent=1, default=str))
+        text = json.dumps({**head, **outcome.document, **tail}, indent=1, default=str)
+        print(without_known(text))
     elif error is not None:
         shell.say(f"error: {error}")
     return code
@@ -196,4 +191,5 @@ def finish(outcome: Outcome, shell: Shell) -> int:
 def described(error: BayessegError) -> dict[str, Any]:
     """An error as programs read it."""
     details = {"details": error.details} if error.details else {}
-    return {"code": error.code, "message": error.message, "fix": error.fix, **details}
+    said = {"message": masked(error.message), "fix": masked(error.fix)}
+    return {"code": error.code, **said, **details}

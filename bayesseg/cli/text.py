@@ -32,6 +32,7 @@ _LEVELS = 6
 """Of a text column, the most levels shown."""
 _COMPUTATION = {
     "passed": "computed correctly",
+    "caution": "computed, with a gate overlooked by waiver",
     "failed": "NOT computed reliably",
     "not-assessed": "a point estimate, its uncertainty not computed",
 }
@@ -49,7 +50,7 @@ def verdict_lines(
     from bayesseg.report.segmentation.assessed import summary
     from bayesseg.report.words import load_words
 
-    lines = []
+    lines = waiver_lines(manifest)
     for part, verdict in manifest["verdicts"].items():
         said = _COMPUTATION[verdict["computation"]]
         if part != "segments":
@@ -79,14 +80,29 @@ def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
+def waiver_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Every waiver of a run, and what became of it."""
+    became = {
+        (gate["part"], gate["name"]): "overlooked" if gate["verdict"] == "caution" else "RAN OUT"
+        for gate in manifest["gates"]
+        if gate["waiver"]
+    }
+    found = [
+        f"waiver  {one['part']} {one['gate']} until {one['until']}, "
+        f"{became.get((one['part'], one['gate']), 'not needed')}: {one['reason']}"
+        for one in manifest["facts"].get("waivers", ())
+    ]
+    return [*found, ""] if found else []
+
+
 def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
 def _judged(gate: Mapping[str, Any]) -> str:
-    if gate["passed"]:
-        return "ok"
-    return "FAILED" if gate["severity"] == "hard" else "caution"
+    if gate["waiver"] and gate["verdict"] == "caution":
+        return f"waived until {gate['waiver']['until']}"
+    return {"passed": "ok", "failed": "FAILED"}.get(gate["verdict"], str(gate["verdict"]))
 
 
 def parameter_table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -99,7 +115,7 @@ def parameter_table(rows: Iterable[Mapping[str, Any]]) -> str:
                 ", ".join(filter(None, (row["name"], row.get("note")))),
                 _short(row["mean"]),
                 _short(row["sd"]),
-                f"{row['quantile']:.2f}" if "quantile" in row else "",
+                "" if row.get("quantile") is None else f"{row['quantile']:.2f}",
                 row.get("prior", ""),
             )
             for row in rows

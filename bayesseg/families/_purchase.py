@@ -15,6 +15,7 @@ import numpy as np
 from bayesseg._types import Array, Clock, Columns, Quantity
 from bayesseg.errors import InputRejected
 from bayesseg.families._distinct import distinct
+from bayesseg.families._read import read
 
 COLUMNS = ("x", "t_x", "T")
 _AGE = ("x", "T")
@@ -30,10 +31,9 @@ def histories(columns: Columns) -> tuple[Array, Array, Array, Array]:
 
     An optional column ``weight`` counts customers per row.
     """
-    x, t_x, T = vectors(columns, COLUMNS)
+    x, t_x, T, weight = read(columns, COLUMNS)
     if not len(x):
         raise InputRejected("there are no customers to learn from", code="no_customers")
-    weight = np.asarray(columns.get("weight", np.ones(len(x))), dtype=np.float64)
     where, index = distinct(x, t_x, T)
     return x[where], t_x[where], T[where], np.bincount(index, weights=weight).astype(np.float64)
 

@@ -20,6 +20,7 @@ from bayesseg._random import Keys, gamma, stream
 from bayesseg._types import Array, Clock, Columns, Family, Param, Quantity, Table
 from bayesseg.errors import InputRejected
 from bayesseg.families._distinct import codes, distinct
+from bayesseg.families._read import read
 from bayesseg.families._special import digamma
 
 COLUMNS = ("n", "S")
@@ -49,8 +50,7 @@ def tabulate(columns: Columns) -> Table:
     An optional column ``weight`` counts customers per row. ``constants`` holds Σ w, Σ w ln S,
     Σ w n ln S and Σ w ln n.
     """
-    n, S = (np.asarray(columns[name], dtype=np.float64) for name in COLUMNS)
-    weight = np.asarray(columns.get("weight", np.ones(len(n))), dtype=np.float64)
+    n, S, weight = read(columns, COLUMNS)
     paid = (n > 0) & (S > 0)
     n, S, weight = n[paid], S[paid], weight[paid]
     if not len(n):

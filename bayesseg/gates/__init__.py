@@ -12,24 +12,35 @@ part (``FINDINGS``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from bayesseg._types import PARTS, Check, Draws
 from bayesseg.gates import findings as find
-from bayesseg.gates import sampling
+from bayesseg.gates import sampling, waivers
+from bayesseg.gates.exported import exported
 from bayesseg.gates.judge import Facts, Subject
 from bayesseg.gates.mixture import mixture
+from bayesseg.gates.prior import identified, prior_sensitivity
+from bayesseg.gates.release import Release as Release
+from bayesseg.gates.release import missed as missed
+from bayesseg.gates.release import refusal as refusal
+from bayesseg.gates.release import release as release
+from bayesseg.gates.release import withheld as withheld
+from bayesseg.gates.waivers import Waiver as Waiver
+from bayesseg.gates.waivers import read_waivers as read_waivers
 from bayesseg.population import EARLY_EXCESS as EARLY_EXCESS
 from bayesseg.population import State
-from bayesseg.posterior import Posterior
+from bayesseg.posterior import Posterior, now
 from bayesseg.spec import ModelSpec
 
 type Gate = Callable[[Subject], Iterator[Check]]
 
-_CHAINS: tuple[Gate, ...] = (sampling.complete, sampling.chains, sampling.convergence)
+_CHAINS: tuple[Gate, ...] = (sampling.complete, sampling.chains, sampling.convergence, exported)
+_PRIOR: tuple[Gate, ...] = (identified, prior_sensitivity)
 COMPUTATION: Mapping[str, tuple[Gate, ...]] = {
-    "nuts": (*_CHAINS, sampling.nuts_diagnostics, find.identified),
-    "laplace": (sampling.complete, sampling.importance, find.identified),
+    "nuts": (*_CHAINS, sampling.nuts_diagnostics, *_PRIOR),
+    "laplace": (sampling.complete, sampling.importance, *_PRIOR),
     "map": (sampling.present, sampling.uncertain),
     "gibbs": (*_CHAINS, mixture),
 }
@@ -65,7 +76,25 @@ def gates(
         subject = Subject(part, spec.parts[part], spec.inference, draws, facts, state)
         for gate in (*_computation(subject), *FINDINGS[part]):
             found.extend(gate(subject))
-    return tuple(found)
+    return waivers.standing(waivers.waived(found, facts.get("waivers", ())), now().date())
+
+
+def standing(posterior: Posterior) -> Posterior:
+    """A stored run with the verdicts it has today: a waiver may have run out since the fit."""
+    manifest = posterior.manifest
+    checks = waivers.standing((Check(**one) for one in manifest["gates"]), now().date())
+    return replace(posterior, manifest={**manifest, **judgement(checks)})
+
+
+def judgement(checks: Iterable[Check]) -> dict[str, Any]:
+    """What a manifest says of its gates: ``verdict``, ``verdicts`` and ``gates``."""
+    checks = tuple(checks)
+    by_part = verdicts(checks)
+    return {
+        "verdict": overall(by_part),
+        "verdicts": by_part,
+        "gates": [asdict(one) for one in checks],
+    }
 
 
 def _computation(s: Subject) -> tuple[Gate, ...]:
@@ -78,7 +107,8 @@ def _computation(s: Subject) -> tuple[Gate, ...]:
 def verdicts(checks: Iterable[Check]) -> dict[str, dict[str, Any]]:
     """Per part: a computation verdict, a forecast verdict and the reasons in words.
 
-    Computation is ``passed``, ``failed`` or, where there is no uncertainty to judge, ``not-assessed``.
+    Computation is ``passed``, ``caution`` where a miss is waived, ``failed`` or, where there is no
+    uncertainty to judge, ``not-assessed``.
     """
     by_part: dict[str, list[Check]] = {}
     for one in checks:
@@ -96,18 +126,28 @@ def overall(by_part: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _verdict(own: list[Check]) -> dict[str, Any]:
-    missed = {c.severity for c in own if c.kind == "computation" and not c.passed}
+    # what a soft gate misses is a reason, not a doubt about the computation
+    computed = {
+        c.verdict for c in own if c.kind == "computation" and (c.severity != "soft" or c.passed)
+    }
     forecast = [c for c in own if c.kind == "forecast"]
     return {
-        "computation": "failed"
-        if "hard" in missed
-        else "not-assessed"
-        if "assessed" in missed
-        else "passed",
+        "computation": next((v for v in _WORST if v in computed), "passed"),
         "forecast": "not-assessed"
         if not forecast
         else "passed"
         if all(c.passed for c in forecast)
         else "caution",
-        "reasons": [c.detail for c in own if not c.passed],
+        "reasons": [_reason(c) for c in own if not c.passed],
     }
+
+
+_WORST = ("failed", "not-assessed", "caution")
+
+
+def _reason(c: Check) -> str:
+    if c.waiver is None:
+        return c.detail
+    until, reason = c.waiver["until"], c.waiver["reason"]
+    said = f"WAIVED until {until}" if c.verdict == "caution" else f"its waiver ran out on {until}"
+    return f"{c.detail}; {said}: {reason}"

@@ -7,31 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bayesseg import priors
 from bayesseg._types import Check
-from bayesseg.gates.judge import Subject, judge, number, value
-from bayesseg.population import EARLY_EXCESS, linked
-
-
-def identified(s: Subject) -> Iterator[Check]:
-    """The data narrowed each prior: posterior sd below 0.9 of the prior's, on the unbounded scale."""
-    family, own = linked(s.spec, s.state)
-    # offsets of cohorts are in units of their spread, which the data inform in their stead
-    offsets = {param.name for param in family.params if param.scaled_by}
-    for name, prior in own.priors.items():
-        if name not in s.draws.values or name in offsets:
-            continue
-        ratio = value(np.std, priors.unbounded(prior, s.draws.values[name]))
-        ratio /= priors.unbounded_sd(prior, s.facts["scales"])
-        yield judge(
-            s,
-            f"identified_{name}",
-            ratio,
-            0.9,
-            severity="soft",
-            says=f"the data hardly inform {name} (posterior sd is {ratio:.2f} of the prior's)",
-            advice="treat numbers that lean on it as prior opinion",
-        )
+from bayesseg.gates.judge import Subject, judge, number
+from bayesseg.population import EARLY_EXCESS
 
 
 def spend_mean_exists(s: Subject) -> Iterator[Check]:

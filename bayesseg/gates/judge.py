@@ -15,7 +15,8 @@ from bayesseg.population import State
 from bayesseg.spec import InferenceSpec, PartSpec
 
 type Facts = Mapping[str, Any]
-"""What gates need beyond the draws: ``scales``, ``spearman``, ``backtests``, ``customers``."""
+"""What gates need beyond the draws: ``scales``, ``spearman``, ``backtests``, ``customers``, ``early``,
+``locked`` and the ``waivers`` of those who answer for the run."""
 
 
 @dataclass(frozen=True, slots=True)

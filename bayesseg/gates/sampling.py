@@ -117,15 +117,17 @@ def importance(s: Subject) -> Iterator[Check]:
 
 
 def chains(s: Subject) -> Iterator[Check]:
-    """At least four chains."""
-    count = min((v.shape[0] for v in s.draws.values.values()), default=0)
+    """At least four chains of their own: two that agree in every draw had one seed and are one."""
+    own = [v.reshape(len(v), -1) for v in s.draws.values.values()]
+    count = min((len(v) for v in own), default=0)
+    different = len({b"".join(v[c].tobytes() for v in own) for c in range(count)})
     yield judge(
         s,
         "chains",
-        float(count),
+        float(different),
         float(CHAINS),
         at_least=True,
-        says=f"only {count} chains; agreement cannot be judged below {CHAINS}",
+        says=f"only {different} different chains; agreement cannot be judged below {CHAINS}",
         advice="set inference.chains to 4 or more",
     )
 

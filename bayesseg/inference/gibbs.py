@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -229,6 +230,7 @@ def gibbs(
     counts: int = 0,
     on_progress: OnProgress | None = None,
     threads: int | None = None,
+    folder: Path | None = None,
 ) -> Draws:
     """Sample the posterior of a mixture, relabelled.
 
@@ -243,6 +245,7 @@ def gibbs(
         counts: how many columns of counts come then; as many of exposures end the matrix.
         on_progress: told of every hundredth iteration.
         threads: at most so many; the draws do not depend on it.
+        folder: where stretches of the run are kept, and taken from (``pieces``).
 
     Returns:
         ``values`` weights and each block's parameters, (chain, draw, segment, ...), segments by
@@ -273,7 +276,7 @@ def gibbs(
     with ThreadPoolExecutor(threads) as pool:
         mapper = pool.map if threads > 1 and len(rows) > CHUNK else map
         salt = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
-        run = Run(plan, rows, parts, seed, salt, inference.chains, mapper)
+        run = Run(plan, rows, parts, seed, salt, inference.chains, mapper, folder)
         if plan.number:
             counted, chosen = explored(run, inference, tick)
             plan = replace(plan, components=chosen["components"], held=True)

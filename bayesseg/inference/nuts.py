@@ -7,8 +7,9 @@ import os
 import queue
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayesseg.errors import BayessegError
 from bayesseg.inference.build import build
 from bayesseg.inference.map import vectors
 from bayesseg.inference.op import pack
+from bayesseg.inference.pieces import keep, recalled
 from bayesseg.priors import Scales, logpdf
 from bayesseg.spec import InferenceSpec, PartSpec
 
@@ -46,14 +48,15 @@ def nuts(
     targets: tuple[float, ...] = TARGETS,
     cores: int | None = None,
     program: Any = None,
+    folder: Path | None = None,
 ) -> Draws:
-    """Sample one part.
+    """Sample one part, each chain from a seed of its own.
 
     Where transitions diverge or chains mix too slowly for the gates, the part is sampled afresh at the
     next of ``targets``, the latter five times as long with every fifth draw kept; every attempt is
     recorded in ``info``. The draws depend on the data, the model and ``seed`` alone, not on ``cores``.
     ``program`` is the same model compiled before, with other data (see ``compile_model``): it is taken
-    instead of compiling again.
+    instead of compiling again. Finished chains are kept in ``folder``, and taken from there.
 
     Returns:
         Free parameters (chain, draw) and, as statistics, nutpie's own, ``log_likelihood`` (constants of
@@ -75,16 +78,11 @@ def nuts(
         every = every if mixed else LONGER
         longer = replace(inference, draws=every * inference.draws)
         tell = _teller(family.part, longer, on_progress)
-        trace = _sample(compiled, longer, seed, target, tell, cores)
-        values = {
-            p.name: _blocks(trace["posterior"][p.name], every)[..., -1] for p in family.params
-        }
-        stats = {
-            ours: _blocks(trace["sample_stats"][theirs], every)[..., -1].astype(np.float64)
-            for theirs, ours in _STATS.items()
-        }
-        # a divergence counts wherever it happened, also between the draws that are kept
-        stats["diverging"] = _blocks(trace["sample_stats"]["diverging"], every).sum(-1, dtype=float)
+        found = _chains(
+            compiled, family, longer, every, seed, target, tell, cores, folder, len(attempts)
+        )
+        values = {p.name: found[p.name] for p in family.params}
+        stats = {name: found[f"stats.{name}"] for name in _STATS.values()}
         divergences, mixed = int(stats["diverging"].sum()), _mixed(values)
         attempts.append({"target_accept": target, "divergences": divergences, "every": every})
         if mixed and not divergences:
@@ -107,10 +105,45 @@ def nuts(
     return Draws(values, stats, info)
 
 
-def _blocks(values: Any, every: int) -> Array:
-    """(chain, draw) to (chain, kept draw, ``every``)."""
-    array = np.asarray(values)
-    return array.reshape(len(array), -1, every)
+def _chains(
+    compiled: Any,
+    family: Family,
+    inference: InferenceSpec,
+    every: int,
+    seed: int,
+    target: float,
+    tell: Any,
+    cores: int | None,
+    folder: Path | None,
+    attempt: int,
+) -> dict[str, Array]:
+    """Parameters and, as ``stats.NAME``, statistics of all chains: (chain, kept draw)."""
+    names = [f"{family.part}.{attempt}.{chain}" for chain in range(inference.chains)]
+    chains = {c: arrays for c, n in enumerate(names) if (arrays := recalled(folder, n)) is not None}
+    seeds = {
+        c: int(child.generate_state(1, np.uint64)[0])
+        for c, child in enumerate(np.random.SeedSequence(seed).spawn(inference.chains))
+        if c not in chains
+    }
+    with contextlib.closing(_sample(compiled, inference, seeds, target, tell, cores)) as finished:
+        for chain, trace in finished:
+            chains[chain] = _chain(trace, family, every)
+            keep(folder, names[chain], chains[chain])
+    return {n: np.stack([chains[c][n] for c in range(inference.chains)]) for n in chains[0]}
+
+
+def _chain(trace: Any, family: Family, every: int) -> dict[str, Array]:
+    """One of ``every`` draws of a trace of one chain, (kept draw,)."""
+
+    def blocks(values: Any) -> Array:
+        return np.asarray(values, dtype=np.float64).reshape(-1, every)
+
+    found = {p.name: blocks(trace["posterior"][p.name])[:, -1] for p in family.params}
+    for theirs, ours in _STATS.items():
+        found[f"stats.{ours}"] = blocks(trace["sample_stats"][theirs])[:, -1]
+    # a divergence counts wherever it happened, also between the draws that are kept
+    found["stats.diverging"] = blocks(trace["sample_stats"]["diverging"]).sum(-1)
+    return found
 
 
 def _mixed(values: Mapping[str, Array]) -> bool:
@@ -159,47 +192,55 @@ def _teller(part: str, inference: InferenceSpec, on_progress: OnProgress | None)
 def _sample(
     compiled: Any,
     inference: InferenceSpec,
-    seed: int,
+    seeds: Mapping[int, int],
     target: float,
     tell: Any,
     cores: int | None,
-) -> Any:
-    """One complete run. nutpie's callback runs on its own thread and only enqueues.
+) -> Generator[tuple[int, Any]]:
+    """Run the chains of ``seeds``, each alone, and yield each with its trace when it is finished.
 
-    Never nutpie's blocking call: on Ctrl-C it would return a trace filled up with NaN.
+    nutpie's callback runs on a thread of its own and only enqueues. Never nutpie's blocking call: on
+    Ctrl-C it would return a trace filled up with NaN.
     """
-    seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+    each = inference.draws + inference.tune
+    done = dict.fromkeys(set(range(inference.chains)) - set(seeds), each)
+    seen: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+    waiting, running = list(seeds), dict[int, Any]()
     try:
-        sampler = nutpie.sample(
-            compiled,
-            draws=inference.draws,
-            tune=inference.tune,
-            chains=inference.chains,
-            cores=cores or min(inference.chains, os.cpu_count() or 1),
-            seed=seed,
-            save_warmup=False,
-            adaptation="low_rank",
-            target_accept=target,
-            progress_bar=False,
-            progress_callback=lambda chains: seen.put(sum(c.finished_draws for c in chains)),
-            blocking=False,
-        )
-        try:
-            trace = None
-            while trace is None:
+        while waiting or running:
+            while waiting and len(running) < (cores or os.cpu_count() or 1):
+                chain = waiting.pop(0)
+                running[chain] = nutpie.sample(
+                    compiled,
+                    draws=inference.draws,
+                    tune=inference.tune,
+                    chains=1,
+                    cores=1,
+                    seed=seeds[chain],
+                    save_warmup=False,
+                    adaptation="low_rank",
+                    target_accept=target,
+                    progress_bar=False,
+                    progress_callback=lambda own, chain=chain: seen.put(
+                        (chain, own[0].finished_draws)
+                    ),
+                    blocking=False,
+                )
+            for chain in tuple(running):
                 with contextlib.suppress(TimeoutError):
-                    trace = sampler.wait(timeout=_POLL)
-                while not seen.empty():
-                    tell(seen.get(), "sampling")
-        except BaseException:
-            sampler.cancel()
-            raise
+                    trace = running[chain].wait(timeout=_POLL / len(running))
+                    del running[chain]
+                    yield chain, trace
+            while not seen.empty():
+                done.update([seen.get()])
+                tell(sum(done.values()), "sampling")
     except (RuntimeError, ValueError) as error:
         raise BayessegError(
             f"sampling failed: {error}",
             fix="check the priors of the model file against the scale of the data",
             code="sampling_failed",
         ) from error
-    total = inference.chains * (inference.draws + inference.tune)
-    tell(total, "sampled")
-    return trace
+    finally:
+        for sampler in running.values():
+            sampler.cancel()
+    tell(inference.chains * each, "sampled")

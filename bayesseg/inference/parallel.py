@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any
@@ -45,6 +46,8 @@ class Task:
     inference: InferenceSpec
     seed: int
     population: State = None
+    folder: Path | None = None
+    """Where chains of nuts are kept as they finish; the other engines are too short for that."""
 
 
 type Engine = Callable[[Task, OnProgress | None], Draws]
@@ -58,7 +61,7 @@ def _arguments(task: Task, on_progress: OnProgress | None) -> tuple[Any, ...]:
 def _nuts(task: Task, on_progress: OnProgress | None) -> Draws:
     from bayesseg.inference.nuts import nuts
 
-    return nuts(*_arguments(task, on_progress))
+    return nuts(*_arguments(task, on_progress), folder=task.folder)
 
 
 def _here(task: Task, on_progress: OnProgress | None, sampler: Engine = _nuts) -> Draws:

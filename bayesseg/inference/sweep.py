@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +24,12 @@ from bayesseg.families._number import drawn
 from bayesseg.families._special import exp
 from bayesseg.families.gmm import Plan
 from bayesseg.inference.modes import Mapper, Theta
+from bayesseg.inference.pieces import named, piece
 
 CHUNK = 2048
+STRETCH = 250
+"""Iterations of all chains that are kept as one piece."""
+_NEXT = "next."
 SWEEP, MODES, STARTS, PLACES, TRIALS = range(5)
 """Streams of noise."""
 _FULL = 1e200
@@ -102,6 +108,7 @@ class Run:
     salt: int
     chains: int
     map: Mapper
+    folder: Path | None = None
 
 
 def noise_of(seed: int, stream: int, iteration: int) -> np.random.Generator:
@@ -253,7 +260,25 @@ def _either(taken: npt.NDArray[np.bool_], yes: Array, no: Array) -> Array:
 def sample(
     run: Run, theta: Theta, first: int, count: int, tick: Callable[[int], None]
 ) -> tuple[Theta, dict[str, Array]]:
-    """``count`` iterations from ``theta``: the next parameters, and what was recorded (C, count)."""
+    """``count`` iterations from ``theta``: the next parameters, and what was recorded (C, count).
+
+    Every ``STRETCH`` of them is a piece, named by what it begins from.
+    """
+    record: list[dict[str, Array]] = []
+    for start in range(first, first + count, STRETCH):
+        length = min(STRETCH, first + count - start)
+        held = (start, length, run.plan.components, run.plan.held)
+        name = named("segments", theta, held)
+        made = piece(run.folder, name, partial(_stretch, run, theta, start, length, tick))
+        theta = {n.removeprefix(_NEXT): v for n, v in made.items() if n.startswith(_NEXT)}
+        record.append({n: values for n, values in made.items() if not n.startswith(_NEXT)})
+    return theta, {n: np.concatenate([one[n] for one in record], axis=1) for n in record[0]}
+
+
+def _stretch(
+    run: Run, theta: Theta, first: int, count: int, tick: Callable[[int], None]
+) -> dict[str, Array]:
+    """What was recorded and, under names that begin ``next.``, the parameters to go on from."""
     kept: dict[str, list[Array]] = {name: [] for name in (*theta, "log_likelihood", "entropy")}
     for i in range(first, first + count):
         new, likelihood, entropy = step(run, theta, i)
@@ -262,4 +287,5 @@ def sample(
             kept[name].append(values)
         theta = new
         tick(i + 1)
-    return theta, {name: np.stack(values, axis=1) for name, values in kept.items()}
+    made = {name: np.stack(values, axis=1) for name, values in kept.items()}
+    return made | {f"{_NEXT}{name}": values for name, values in theta.items()}

@@ -3,7 +3,9 @@
 from bayesseg.ingest.attributes import read_table
 from bayesseg.ingest.columns import asked
 from bayesseg.ingest.findings import CATALOGUE, finding, many
+from bayesseg.ingest.objections import Objections, read_objections
 from bayesseg.ingest.options import Options
+from bayesseg.ingest.pseudonyms import Key, pseudonyms, read_key
 from bayesseg.ingest.purchases import Purchases, examine, read_purchases
 from bayesseg.ingest.refusals import collected, together
 from bayesseg.ingest.schema import schema
@@ -13,6 +15,8 @@ from bayesseg.ingest.source import Frame, Source
 __all__ = [
     "CATALOGUE",
     "Frame",
+    "Key",
+    "Objections",
     "Options",
     "Purchases",
     "Source",
@@ -21,6 +25,9 @@ __all__ = [
     "examine",
     "finding",
     "many",
+    "pseudonyms",
+    "read_key",
+    "read_objections",
     "read_purchases",
     "read_table",
     "schema",

@@ -11,12 +11,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg.errors import InputRejected
+from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest.columns import known, matching
 from bayesseg.ingest.findings import many
 from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimmed
+from bayesseg.ingest.objections import Objections, left_out, object_to, unmet
 from bayesseg.ingest.options import How
-from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown
+from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown, unusable
 from bayesseg.ingest.session import identifier
 from bayesseg.ingest.source import Relation, Source, opened
 
@@ -33,12 +34,13 @@ def read_table(
     table: str | None = None,
     query: str | None = None,
     decimal: str | None = None,
+    suppress: Objections | None = None,
 ) -> Facts:
     """Read one row a customer: ids, columns by name, provenance.
 
     A column is a number where every text in it reads as one (missing ones apart), without the
     leading zeros of a code; everything else stays text. Without an id column the row number is
-    the id, and the provenance says so.
+    the id, and the provenance says so. Rows of those in ``suppress`` are left out and counted.
 
     Raises:
         InputRejected: unreadable source, missing or repeated ids, an infinite number.
@@ -50,6 +52,7 @@ def read_table(
             facts = {n: f"v{i}" for i, n in enumerate(relation.types) if n != name}
             _load(relation, name, facts)
         with relation.connection as connection:
+            lost = None if suppress is None else _leave_out(connection, name, suppress)
             ids = _ids(connection)
             texts = [
                 v
@@ -79,8 +82,12 @@ def read_table(
         "columns": {"customer_id": {"value": name, "origin": origin, "flag": "--customer-id"}},
         "kinds": {n: "number" if v.dtype == np.float64 else "text" for n, v in columns.items()},
         "missing": {n: count for n, count in gaps.items() if count},
-        "rows": {"in": len(ids), "used": len(ids), "excluded": {}},
-        "findings": relation.findings(name),
+        "rows": {
+            "in": len(ids) + (lost["rows"] if lost else 0),
+            "used": len(ids),
+            "excluded": {"suppressed": lost["rows"]} if lost and lost["rows"] else {},
+        },
+        "findings": [*relation.findings(name), *([lost["finding"]] if lost else [])],
     }
     return ids, columns, provenance
 
@@ -103,6 +110,22 @@ def _load(relation: Relation, name: str | None, facts: Mapping[str, str]) -> Non
     relation.connection.execute(f"CREATE TABLE facts AS SELECT {columns} FROM {relation.sql}")
 
 
+def _leave_out(
+    connection: duckdb.DuckDBPyConnection, name: str | None, suppress: Objections
+) -> dict[str, Any]:
+    """Take the rows of those on the list out of ``facts``; how many, and the finding about it."""
+    if name is None:
+        raise UsageError(
+            "--suppress-list names customers, and the table has no column of ids",
+            fix="give --customer-id COLUMN",
+        )
+    object_to(connection, "SELECT DISTINCT id FROM facts", suppress)
+    row = connection.execute("DELETE FROM facts WHERE id IN (SELECT id FROM objected)").fetchone()
+    assert row is not None
+    rows = int(row[0])
+    return {"rows": rows, "finding": left_out(rows, len(suppress), unmet(connection))}
+
+
 def _plain(name: str, kind: str) -> str:
     """Texts and numbers as they are; yes and no as 1 and 0; anything else as text."""
     sql = identifier(name)
@@ -118,15 +141,23 @@ def _is_number(kind: str) -> bool:
 def _ids(connection: duckdb.DuckDBPyConnection) -> npt.NDArray[np.object_]:
     row = connection.execute(
         f"SELECT count(*), count(*) FILTER (id IS NULL OR {trimmed('id')} = ''), "
-        "count(id) - count(DISTINCT id) FROM facts"
+        f"count(id) - count(DISTINCT id), count(*) FILTER ({unusable('id')}), "
+        f"min(record) FILTER ({unusable('id')}) FROM facts"
     ).fetchone()
     assert row is not None
-    rows, missing, copies = map(int, row)
+    rows, missing, copies, odd, first = (int(one or 0) for one in row)
     if rows == 0:
         raise InputRejected("the source has no rows", fix="give one row a customer", code="no_rows")
     if missing:
         raise InputRejected(
             f"{many(missing, 'row')} without an id", fix="fill them in", code="id_missing"
+        )
+    if odd:
+        raise InputRejected(
+            f"{many(odd, 'id')} with control or invisible characters or over 256 characters (first in "
+            f"row {first})",
+            fix="write other ids in the source",
+            code="id_unusable",
         )
     if copies:
         raise InputRejected(

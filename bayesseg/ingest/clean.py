@@ -13,8 +13,9 @@ from bayesseg import sql
 from bayesseg.errors import InputRejected
 from bayesseg.ingest.currencies import currency_of
 from bayesseg.ingest.findings import finding, many, records
-from bayesseg.ingest.ids import find_nobody, folded, placeholders
+from bayesseg.ingest.ids import as_id, find_nobody, folded, placeholders
 from bayesseg.ingest.numbers import trimmed
+from bayesseg.ingest.objections import left_out, object_to, unmet
 from bayesseg.ingest.options import Options, flag
 from bayesseg.ingest.raw import EXACT, Typed
 from bayesseg.ingest.refusals import collected, together
@@ -67,6 +68,7 @@ def clean(
     refused: list[InputRejected] = []
     rows_in = _count(connection, "FROM raw")
     find_nobody(connection, options)
+    _find_objectors(connection, options)
     _type_rows(connection, typed, options, today)
     findings = [_duplicates(connection, dedupe=options.dedupe)]
     excluded = dict(
@@ -80,6 +82,9 @@ def clean(
         raise AssertionError(f"{rows_in} rows in, {used} used, {excluded} set aside")
     bad, excess = _bad_rows(connection, rows_in, excluded, options)
     findings += [*bad, *placeholders(connection), *typed.currency.findings]
+    if options.suppress is not None:
+        count = excluded.get("suppressed", 0)
+        findings.append(left_out(count, len(options.suppress), unmet(connection)))
     refused += excess
     if used == 0:
         none = InputRejected("no row can be used", fix="see the reasons above", code="no_rows")
@@ -97,6 +102,22 @@ def _count(connection: duckdb.DuckDBPyConnection, tail: str) -> int:
     row = connection.execute(f"SELECT count(*) {tail}").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _find_objectors(connection: duckdb.DuckDBPyConnection, options: Options) -> None:
+    """Make ``objected`` of the ids, of groups and of accounts in them, that are to be left out."""
+    if options.suppress is not None:
+        whose = "c" if options.group is None else "unnest([c, own])"
+        ids = f"SELECT DISTINCT {as_id('v', options)} AS id FROM (SELECT {whose} AS v FROM raw)"
+        object_to(connection, ids, options.suppress, as_id("value", options))
+
+
+def _objects(options: Options) -> str:
+    """SQL: whether the customer, or the account of the row, is to be left out."""
+    if options.suppress is None:
+        return "false"
+    ids = ["read_c.value", *([as_id("raw.own", options)] if options.group else [])]
+    return " OR ".join(f"coalesce({one} IN (SELECT id FROM objected), false)" for one in ids)
 
 
 def _type_rows(
@@ -137,6 +158,7 @@ def _type_rows(
         overlap = "raw.o IS NOT NULL AND raw.e IS DISTINCT FROM kept.e"
     connection.execute(
         f"CREATE TABLE rows AS WITH read AS (SELECT raw.record, raw.f, {overlap} AS overlap, "
+        f"{_objects(options)} AS objects, "
         "CASE WHEN read_c.value IS NOT NULL THEN read_c.code END AS customer_id, "
         f"read_c.mark AS unusable, {typed.day} AS day, "
         f"{typed.day_missing} AS no_day, {typed.amount} AS fine, "
@@ -144,7 +166,7 @@ def _type_rows(
         f"{order} AS order_id{currency}{extra} FROM raw {typed.joins} {join}) "
         f"SELECT {', '.join(['record', 'f', 'customer_id', 'day', *carried])}, "
         f"{worth} AS amount, fine <> amount AS rounded, order_id, "
-        "CASE WHEN overlap THEN 'other_extract' "
+        "CASE WHEN objects THEN 'suppressed' WHEN overlap THEN 'other_extract' "
         "WHEN customer_id IS NULL THEN 'id_missing' WHEN unusable THEN 'id_unusable' "
         "WHEN customer_id IN (FROM nobody SELECT code) THEN 'placeholder' "
         "WHEN no_day THEN 'date_missing' WHEN day IS NULL THEN 'date_unreadable' "

@@ -8,9 +8,12 @@ import zoneinfo
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayesseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from bayesseg.ingest.objections import Objections
 
 REFUNDS = ("net", "drop", "refuse")
 EPOCHS: Mapping[str, tuple[int, int]] = {"s": (11, 1_000_000), "ms": (14, 1_000)}
@@ -73,6 +76,7 @@ class Options:
         id_trim: take blanks off the ends of ids.
         id_normalize: ``NFC``: letters with accents written in two ways become one.
         keep_id: ids that are customers although they look like placeholders.
+        suppress: who is to be left out, whose rows count as ``suppressed``.
         drop_missing_id: accept any share of lines without a customer.
         max_bad: largest share of lines that may be set aside before the source is refused.
         dedupe: drop exact copies of a line instead of counting them.
@@ -104,6 +108,7 @@ class Options:
     id_trim: bool = False
     id_normalize: str | None = None
     keep_id: tuple[str, ...] = ()
+    suppress: Objections | None = None
     drop_missing_id: bool = False
     max_bad: float = 0.01
     dedupe: bool = False

@@ -176,6 +176,7 @@ def _read(source: Source, options: Options, today: date, folder: Path) -> Purcha
             "day": options.tz or relation.zones.get(roles.date, "as written"),
             "currency": typed.currency.name,
             "ids_kept": len(options.keep_id),
+            "suppress_list": len(options.suppress or ()),
             "given": options.given(),
         },
         "rows": {

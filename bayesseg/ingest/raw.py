@@ -121,6 +121,11 @@ def id_column(
     return f"CAST({sql} AS VARCHAR)"
 
 
+def unusable(column: str) -> str:
+    """SQL: whether an id drives terminals, hides, or is too long for one."""
+    return f"(length({column}) > 256 OR regexp_matches({column}, '{_HIDDEN}'))"
+
+
 def _day(sql: str, name: str, kind: str, zone: str | None) -> str:
     if kind == "TIMESTAMP WITH TIME ZONE":
         zone = zone if re.fullmatch(r"[A-Za-z_]+(/[A-Za-z_+\-0-9]+)*", zone or "") else "UTC"
@@ -147,8 +152,7 @@ def infer(
             f"CREATE TABLE texts_{short} AS SELECT {short} AS v, count(*) AS n FROM raw GROUP BY v"
         )
     read_id = as_id("v", options)
-    hidden = f"length({read_id}) > 256 OR regexp_matches({read_id}, '{_HIDDEN}')"
-    reads = {"c": (f"CASE WHEN {trimmed('v')} <> '' THEN {read_id} END", hidden)}
+    reads = {"c": (f"CASE WHEN {trimmed('v')} <> '' THEN {read_id} END", unusable(read_id))}
     dialect: dict[str, tuple[str, str, str]] = {}
     refused: list[InputRejected] = []
     if "d" in texts and options.epoch:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from bayesseg.posterior import Posterior, to_datatree
 from bayesseg.report.blocks import Context, Section
 from bayesseg.report.sections import SECTIONS
+from bayesseg.report.small import shown_safely
 from bayesseg.report.words import Words, load_words
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def build(
     """
     words = load_words(language, posterior.manifest.get("currency"))
     tree = to_datatree(posterior)
-    context = Context(posterior, scores, document, words, include_ids, tree, stability)
+    safe = shown_safely(document, scores)
+    context = Context(posterior, scores, safe, words, include_ids, tree, stability)
     sections = [found for make in SECTIONS if (found := make(context)) is not None]
     purchases = "purchase" in posterior.spec.parts
     html = rendered(

@@ -10,6 +10,7 @@ on the order, on the chunk or on the number of threads (but for ``priority_rank`
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -26,7 +27,7 @@ from bayesseg.scoring.members import blank
 from bayesseg.scoring.newcomer import newcomer
 from bayesseg.scoring.plan import plan_of
 from bayesseg.scoring.settings import FEWEST_DRAWS, LEVEL, TOP_SHARE, Scores, Settings
-from bayesseg.scoring.table import COLUMNS, meaning_of, table_of, unit_of
+from bayesseg.scoring.table import COLUMNS, meaning_of, table_of, unit_of, withheld_of
 
 __all__ = [
     "COLUMNS",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _USUAL = Settings()
+_NONE: Mapping[str, str] = {}
 
 
 def score(
@@ -49,9 +51,13 @@ def score(
     settings: Settings = _USUAL,
     *,
     threads: int | None = None,
+    released: Mapping[str, str] = _NONE,
     on_progress: OnProgress | None = None,
 ) -> Scores:
     """Score every customer of ``data``, those unseen at the fit included.
+
+    The columns of a part that failed its gates are there and null, unless it is ``released``; value
+    needs purchases and spend.
 
     More draws than ``settings`` asks for are kept where a thinned chain would be worth fewer, and as
     many as there are where a part holds fewer; the document says which and how precise that is.
@@ -61,6 +67,8 @@ def score(
         data: customers, or attributes for a model of segments alone.
         settings: horizons, money and draws.
         threads: all cores by default; the numbers are the same for any.
+        released: parts that failed and are scored all the same, each with the reason, which the
+            document repeats.
         on_progress: told how many customers are done.
 
     Raises:
@@ -73,7 +81,7 @@ def score(
     _accept_money(posterior, data, settings)
     if not (data.ids[:-1] <= data.ids[1:]).all():
         data = data.take(np.argsort(data.ids, kind="stable"))
-    plan = plan_of(posterior, settings)
+    plan = plan_of(posterior, settings, released)
 
     def done(count: int) -> None:
         if on_progress:
@@ -90,8 +98,9 @@ def score(
     columns, sums = found
     if "segments" in posterior.spec.parts and not plan.segments:
         columns |= blank(posterior, len(data))
-    table = table_of(posterior, data, columns, plan.settings)
-    return Scores(table, document_of(plan, data, sums, table) | {"newcomer": fresh})
+    table = table_of(posterior, data, columns, plan.settings, withheld_of(plan))
+    document = document_of(plan, data, sums, table)
+    return Scores(table, document | {"newcomer": fresh, "released": dict(released)})
 
 
 def _accept_money(posterior: Posterior, data: Customers | Attributes, settings: Settings) -> None:

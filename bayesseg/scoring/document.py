@@ -60,6 +60,7 @@ def document_of(
         "model_id": posterior.manifest["model_id"],
         "verdict": posterior.manifest["verdict"],
         "verdicts": posterior.manifest["verdicts"],
+        "gates": posterior.manifest["gates"],
         "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
         "scored_at": now().isoformat(),
         "customers": len(data),

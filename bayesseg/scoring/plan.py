@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +69,14 @@ class Plan:
         return np.arange(self.precision.draws)
 
 
-def plan_of(posterior: Posterior, settings: Settings) -> Plan:
-    """Choose the draws and turn them into parameters."""
+def plan_of(posterior: Posterior, settings: Settings, released: Collection[str] = ()) -> Plan:
+    """Choose the draws and turn them into parameters; of a part that failed only if ``released``."""
     spec, manifest = posterior.spec, posterior.manifest
     precision = kept(posterior.parts, settings.draws)
     used = {
         part: _filled(thinned(draws, precision.draws), precision.draws)
         for part, draws in posterior.parts.items()
-        if part != "segments" or manifest["verdicts"][part]["computation"] != "failed"
+        if part in released or manifest["verdicts"][part]["computation"] != "failed"
     }
     if "spend" in used:
         # the two posteriors are independent: one seeded permutation pairs their draws
@@ -107,7 +107,7 @@ def plan_of(posterior: Posterior, settings: Settings) -> Plan:
         points=frozenset(
             part
             for part, draws in posterior.parts.items()
-            if part != "segments" and available(draws) == 1
+            if part in used and part != "segments" and available(draws) == 1
         ),
     )
 

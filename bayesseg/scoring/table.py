@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from bayesseg.customers import Attributes, Customers
 from bayesseg.posterior import Posterior, now
 from bayesseg.scoring.members import SEGMENT_COLUMNS
+from bayesseg.scoring.plan import Plan
 from bayesseg.scoring.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,10 +113,11 @@ def table_of(
     data: Customers | Attributes,
     columns: dict[str, NDArray[Any]],
     settings: Settings,
+    withheld: Collection[str] = (),
 ) -> pd.DataFrame:
     """The columns in their order, with the customer's own history, ranks, flags and provenance.
 
-    What a score without ``predictive`` does not draw is there and null.
+    What a score without ``predictive`` does not draw is there and null, and so is what is ``withheld``.
     """
     count = len(data)
     found: dict[str, Any] = {"customer_id": data.ids}
@@ -133,8 +135,11 @@ def table_of(
     for name, beside in _PREDICTIVE.items():
         if beside in columns:
             columns.setdefault(name, np.full(count, np.nan))
-    found |= {name: columns[name] for name in _ORDER if name in columns}
-    if "value_at_risk" in columns:
+    known = columns | {name: np.full(count, np.nan) for name in withheld}
+    found |= {name: known[name] for name in _ORDER if name in known}
+    if "value_at_risk" in withheld:
+        found |= {name: np.full(count, np.nan) for name in ("priority_rank", "p_top_decile")}
+    elif "value_at_risk" in columns:
         ranked = np.argsort(-np.nan_to_num(columns["value_at_risk"], nan=-np.inf), kind="stable")
         found["priority_rank"] = np.empty(count, dtype=np.int64)
         found["priority_rank"][ranked] = np.arange(1, count + 1)
@@ -160,8 +165,7 @@ _PREDICTIVE = {
     "p_top_decile": "clv",
 }
 """What only ``predictive`` draws, and the expectation it stands beside."""
-_ORDER = (
-    *SEGMENT_COLUMNS,
+_OF_PURCHASES = (
     "p_alive",
     "p_churn",
     "p_churn_lo",
@@ -173,6 +177,8 @@ _ORDER = (
     "purchases_pred_hi",
     "typical_gap_days",
     "overdue",
+)
+_OF_MONEY = (
     "expected_spend",
     "expected_spend_lo",
     "expected_spend_hi",
@@ -185,6 +191,15 @@ _ORDER = (
     "value_at_risk",
     "win_back_value",
 )
+_ORDER = (*SEGMENT_COLUMNS, *_OF_PURCHASES, *_OF_MONEY)
+
+
+def withheld_of(plan: Plan) -> tuple[str, ...]:
+    """The columns of parts that the model has and ``plan`` has not: they failed their gates."""
+    parts = plan.posterior.spec.parts
+    found: tuple[str, ...] = () if plan.purchase or "purchase" not in parts else _OF_PURCHASES
+    valued = plan.purchase and plan.spend
+    return found if valued or "spend" not in parts else (*found, *_OF_MONEY)
 
 
 def _flags(

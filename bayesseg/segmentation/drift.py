@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import betabinom
 
 from bayesseg._types import Array, IntArray, OnProgress, Progress
+from bayesseg.aggregates.cells import SMALLEST, hidden
 from bayesseg.customers import Attributes, Customers
 from bayesseg.features import absent, columns_of, lacking
 from bayesseg.inference import modes as em
@@ -251,8 +252,15 @@ def _migration(seen: tuple[Shown, ...], sums: Sums, p: Array, q: Array) -> dict[
         "switching": interval(1 - stay),
         "switching_baseline": interval(1 - same),
         "switching_excess": interval(same - stay),
-        "sure": {"customers": int(sure.sum()), "counts": cells.reshape(K, K).tolist()},
+        "sure": {"customers": int(sure.sum()), "counts": _told(cells, K)},
     }
+
+
+def _told(cells: IntArray, K: int) -> list[list[int | None]]:
+    """Counts of the hard table, None where so few could be recognised."""
+    gone = hidden(cells, cells < SMALLEST)
+    counts = [None if lost else int(n) for n, lost in zip(cells.tolist(), gone, strict=True)]
+    return [counts[row : row + K] for row in range(0, K * K, K)]
 
 
 def _shared(part: Array, rest: Array) -> list[dict[str, float]]:

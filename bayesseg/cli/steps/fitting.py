@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesseg._files import refuse_existing, remove
-from bayesseg.cli.flags import FitFlags, LineageFlags
+from bayesseg.cli.flags import FitFlags, LineageFlags, WaiverFlags
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell, heed
@@ -18,6 +19,7 @@ from bayesseg.cli.text import gate_table, parameter_table, verdict_lines
 from bayesseg.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
+    from bayesseg.gates import Waiver
     from bayesseg.posterior import Posterior
     from bayesseg.segment_map import SegmentMap
     from bayesseg.spec import ModelSpec
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 LARGE_BYTES = 30_000_000
 """A file above this has so many customers that ``auto`` most likely samples without PyMC."""
+STATISTICS, COMPONENTS, INVARIANTS = 10, 10, 450
+"""About how many numbers are kept of a draw, beside the parameters and of a mixture."""
 NEAR = 20.0
 """Nats within which another segmentation is worth a line beside the verdict."""
 
@@ -51,9 +55,38 @@ def reserve(out: Path, *, force: bool) -> None:
     """Refuse early, before minutes of work, to write over a run, or ever over something else."""
     refuse_existing(_set_aside(out), force=force, file=True)
     for path in (out, _untrusted(out)):
+        refuse_existing(card_of(path), force=force, file=True)
         refuse_existing(path, force=force)
         if path.exists() and not (path / "manifest.json").is_file():
             raise UsageError(f"{path} is there and is not a run", fix="choose another name")
+
+
+def reserve_pieces(out: Path, *, resume: bool, force: bool) -> None:
+    """See that there are finished pieces to go on from, or that none are lost by starting anew."""
+    from bayesseg.inference.pieces import count
+    from bayesseg.posterior import unfinished
+
+    folder = unfinished(out)
+    if resume and not count(folder):
+        raise UsageError(f"there is no stopped fit of {out} to go on with", fix=f"give -o {out}")
+    if not resume and count(folder) and not force:
+        raise UsageError(
+            f"{folder} holds {count(folder)} finished pieces of a stopped fit",
+            fix=f"go on with it by --resume {out} in place of -o, or start anew with --force",
+        )
+    if not resume:
+        remove(folder)
+
+
+def require_room(out: Path, spec: ModelSpec) -> None:
+    """Refuse (exit 9) to begin a fit whose draws the disk has no room for, beside their pieces."""
+    from bayesseg._files import require_space
+
+    scalars = sum(len(part.priors) + STATISTICS for part in spec.parts.values())
+    if "segments" in spec.parts:
+        scalars += COMPONENTS * (2 * len(spec.features) + 1) + INVARIANTS
+    inference = spec.inference
+    require_space(out, inference.chains * inference.draws * scalars * 8 * 2)
 
 
 def _untrusted(out: Path) -> Path:
@@ -76,10 +109,20 @@ def ready(loaded: Loaded, spec: ModelSpec, shell: Shell) -> None:
 def before(flags: LineageFlags) -> Before:
     """The run to go on from and the experts' map, where they are given."""
     from bayesseg import segment_map
+    from bayesseg.gates import standing
     from bayesseg.posterior import load
 
-    previous = None if flags.previous is None else load(flags.previous)
+    previous = None if flags.previous is None else standing(load(flags.previous))
     return previous, None if flags.names is None else segment_map.read(flags.names)
+
+
+def waivers_of(flags: WaiverFlags, spec: ModelSpec) -> tuple[Waiver, ...]:
+    """The waivers of a file, checked against the model before any work; none without a file."""
+    from bayesseg.gates import read_waivers
+    from bayesseg.posterior import now
+
+    path = flags.waivers
+    return () if path is None else read_waivers(path, spec.parts, now().date())
 
 
 def fit(
@@ -91,8 +134,13 @@ def fit(
     shell: Shell,
     *,
     force: bool,
+    waivers: tuple[Waiver, ...] = (),
+    folder: Path | None = None,
 ) -> tuple[Path, Posterior]:
-    """Fit, judge, save; the run is ``out``, or ``out.untrusted`` when a hard gate failed."""
+    """Fit, judge, save; the run is ``out``, or ``out.untrusted`` when a hard gate failed.
+
+    ``folder`` holds finished pieces until the run is written.
+    """
     from bayesseg.fitting import fit as fit_model
     from bayesseg.inference.parallel import ran
     from bayesseg.posterior import save
@@ -116,7 +164,7 @@ def fit(
         )
 
     began = time.perf_counter()
-    with progress() as on_progress:
+    with _kept(folder, out, shell), progress() as on_progress:
         posterior = fit_model(
             loaded.customers,
             spec,
@@ -124,8 +172,10 @@ def fit(
             previous=lineage[0],
             names=lineage[1],
             backtests=backtests,
+            waivers=waivers,
             on_progress=on_progress,
             processes=True,
+            folder=folder,
         )
     for why in untested:
         shell.say(why)
@@ -146,10 +196,44 @@ def fit(
     heed()  # an interrupt that native code swallowed must not end in a run
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
+    _write_card(posterior, path, shell)
+    if folder is not None:
+        remove(folder)
     _settle(path, out, shell)
     if loaded.purchases is not None:
-        write_quarantine(loaded.purchases, _set_aside(out), shell)
+        write_quarantine(loaded.purchases, _set_aside(out), shell, loaded.key)
     return path, posterior
+
+
+def card_of(run: Path) -> Path:
+    """Where the model card of a run stands: beside it, for what is in it is hashed."""
+    return run.with_name(f"{run.name}.card.md")
+
+
+def _write_card(posterior: Posterior, run: Path, shell: Shell) -> None:
+    from bayesseg._files import write_text
+    from bayesseg.report.card import card
+
+    write_text(card_of(run), card(posterior))
+    shell.say(f"wrote {card_of(run)}")
+
+
+@contextmanager
+def _kept(folder: Path | None, out: Path, shell: Shell) -> Iterator[None]:
+    """Whatever stops a fit, say how to go on with it where there is something to go on from."""
+    from bayesseg.inference.pieces import count
+
+    try:
+        yield
+    except BaseException:
+        if folder is not None and count(folder):
+            shell.say(
+                f"{count(folder)} finished pieces are kept as {folder}: go on by the same command with "
+                f"--resume {out} in place of -o"
+            )
+        elif folder is not None:
+            remove(folder)
+        raise
 
 
 def _rivals(info: Mapping[str, Any]) -> list[str]:
@@ -175,6 +259,7 @@ def _settle(path: Path, out: Path, shell: Shell) -> None:
     """Leave no failed fit beside the one that passed, and say which one an older run is."""
     if path == out and _untrusted(out).exists():
         remove(_untrusted(out))
+        remove(card_of(_untrusted(out)))
         shell.say(f"removed {_untrusted(out)}: this fit replaces it")
     elif path != out and out.exists():
         shell.warn(f"{out} is still the run of an earlier fit: this one failed and is {path}")
@@ -198,6 +283,7 @@ def fit_document(path: Path, posterior: Posterior) -> dict[str, Any]:
     return {
         "run": str(path),
         **{key: manifest[key] for key in keys},
+        "waivers": manifest["facts"]["waivers"],
         "chosen": manifest["info"].get("segments", {}).get("chosen"),
         "rows": manifest["accounting"].get("rows"),
         "parameters": parameters(posterior),
@@ -214,19 +300,14 @@ def show_fit(posterior: Posterior, shell: Shell) -> None:
         shell.show(line)
 
 
-def gate_error(manifest: Mapping[str, Any], path: Path) -> GateFailed | None:
-    """The first hard gate that missed, where any did."""
-    missed = [g for g in manifest["gates"] if g["severity"] == "hard" and not g["passed"]]
-    if not missed:
-        return None
-    first = missed[0]
-    value = "cannot be computed" if first["value"] is None else f"is {first['value']:.4g}"
-    return GateFailed(
-        f"{first['part']}: gate {first['name']} {value}, limit {first['limit']:g}; "
-        f"the result is kept, untrusted, as {path}",
-        fix=first["advice"],
-        details={"gates": missed},
-    )
+def gate_error(
+    manifest: Mapping[str, Any], path: Path, released: Collection[str] = ()
+) -> GateFailed | None:
+    """The first gate that failed, where any did in a part that is not ``released``."""
+    from bayesseg.gates import missed
+
+    own = [gate for gate in manifest["gates"] if gate["part"] not in released]
+    return missed(own, f"; the result is kept, untrusted, as {path}")
 
 
 def fit_error(manifest: Mapping[str, Any], path: Path) -> GateFailed | None:

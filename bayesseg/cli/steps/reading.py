@@ -22,7 +22,7 @@ from bayesseg.errors import InputRejected, UsageError
 
 if TYPE_CHECKING:
     from bayesseg.customers import Attributes, Customers
-    from bayesseg.ingest import Purchases
+    from bayesseg.ingest import Key, Purchases
     from bayesseg.spec import ModelSpec
 
 
@@ -31,10 +31,14 @@ _NO_SUMMARY = SummaryFlags()
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was read: the customers a model sees and, where there is one, the purchase log."""
+    """What was read: the customers a model sees and, where there is one, the purchase log.
+
+    ``key`` makes the pseudonyms by which customers are named in what is written, where they are.
+    """
 
     customers: Customers | Attributes
     purchases: Purchases | None = None
+    key: Key | None = None
 
 
 def source_of(
@@ -117,15 +121,17 @@ def load(
                 table=source.table,
                 query=source.query,
                 decimal=source.decimal,
+                suppress=source.objections(),
             )
         say_provenance(clients.provenance, shell)
-        return Loaded(clients)
+        return Loaded(clients, key=source.key())
     loaded = (
         load_purchases(data, source, shell)
         if summary.summary is None
         else load_summary(data, source, summary, shell)
     )
-    return replace(loaded, customers=joined(buyers(loaded), attributes or (), shell))
+    customers = joined(buyers(loaded), attributes or (), shell)
+    return replace(loaded, customers=customers, key=source.key())
 
 
 def joined(customers: Customers, attributes: Sequence[Path], shell: Shell) -> Customers:
@@ -166,7 +172,7 @@ def examined(data: str, source: SourceFlags, shell: Shell) -> Purchases:
     with opened(data) as path:
         purchases = examine(path, source.options())
     if source.quarantine is not None:
-        write_quarantine(purchases, source.quarantine, shell)
+        write_quarantine(purchases, source.quarantine, shell, source.key())
     return purchases
 
 
@@ -181,21 +187,29 @@ def _refuse_overwriting(path: Path | None, data: str) -> None:
         raise UsageError(f"{path} is there and is no quarantine", fix="choose another name")
 
 
-def write_quarantine(purchases: Purchases, path: Path, shell: Shell) -> None:
-    """Write the rows that were set aside; they hold customers, so never into a run."""
-    from bayesseg._files import remove, write_with
-    from bayesseg.ingest import many
+def write_quarantine(
+    purchases: Purchases, path: Path, shell: Shell, key: Key | None = None
+) -> None:
+    """Write the rows that were set aside; they hold customers, so never into a run.
 
+    With a ``key`` ids and groups are pseudonyms; ``record`` leads back to the source.
+    """
+    from bayesseg._files import remove, write_blocks
+    from bayesseg.ingest import many, pseudonyms
+
+    roles = purchases.provenance["columns"]
+    names = [roles[role]["value"] for role in ("customer_id", "group") if role in roles]
     rows = 0
 
-    def write(part: Path) -> None:
+    def blocks() -> Iterator[bytes]:
         nonlocal rows
-        with part.open("wb") as handle:
-            for batch in purchases.quarantine_batches():
-                handle.write(scorefile.encoded(batch, "csv", header=rows == 0))
-                rows += len(batch)
+        for batch in purchases.quarantine_batches():
+            if key is not None:
+                batch = batch.assign(**{name: pseudonyms(batch[name], key) for name in names})
+            yield scorefile.encoded(batch, "csv", header=rows == 0)
+            rows += len(batch)
 
-    write_with(path, write)
+    write_blocks(path, blocks())
     if rows:
         shell.warn(f"{many(rows, 'row')} set aside: see {path}")
     else:
@@ -207,14 +221,16 @@ def load_summary(data: str, source: SourceFlags, summary: SummaryFlags, shell: S
     from bayesseg.summary import read_summary
 
     kept = {name: getattr(source, name) for name in _OF_TABLES}
-    unset: dict[str, Any] = dict.fromkeys(_OF_TABLES)
+    unset: dict[str, Any] = dict.fromkeys((*_OF_TABLES, *_OF_PEOPLE))
     if others := argv(replace(source, **unset)):
         raise UsageError(
             f"{others[0]} is about a purchase log, and --summary is none",
             fix="leave it out, or give it to bayesseg sql, which makes the summary",
         )
     with opened(data) as path:
-        customers = read_summary(path, time_unit=summary.time_unit, **kept)
+        customers = read_summary(
+            path, time_unit=summary.time_unit, suppress=source.objections(), **kept
+        )
     say_provenance(customers.provenance, shell)
     return Loaded(customers)
 
@@ -231,6 +247,8 @@ def refuse_nameless(loaded: Loaded) -> None:
 
 _OF_TABLES = ("customer_id", "encoding", "delimiter", "decimal", "as_of")
 """What can be said of any table, a purchase log or not."""
+_OF_PEOPLE = ("suppress_list", "suppress_key", "pseudonymise")
+"""Whom to leave out and how to name the others, whatever the table."""
 
 
 def buyers(loaded: Loaded) -> Customers:
@@ -259,6 +277,8 @@ def as_fitted(source: SourceFlags, manifest: Mapping[str, Any], shell: Shell) ->
         stored["shares"] = [asked(column, known) for column, known in levels.items()]
     if policies.get("ids_kept") and not source.keep_id:
         shell.warn("the fit kept ids that look like placeholders: give --keep-id as at the fit")
+    if policies.get("suppress_list") and not source.suppress_list:
+        shell.warn("the fit left out who had objected: give --suppress-list here too")
     unset = {name: value for name, value in stored.items() if not getattr(source, name)}
     if unset:
         shell.say(f"as at the fit: {shlex.join(argv(replace(SourceFlags(), **unset)))}")

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from bayesseg.scoring import Scores
 
 
+_NONE: Mapping[str, str] = {}
+
+
 def score(
-    posterior: Posterior, customers: Customers | Attributes, flags: ScoreFlags, shell: Shell
+    posterior: Posterior,
+    customers: Customers | Attributes,
+    flags: ScoreFlags,
+    shell: Shell,
+    released: Mapping[str, str] = _NONE,
 ) -> Scores:
     """Score ``customers``, saying every setting that changes a number."""
     from bayesseg.customers import money_of
@@ -40,7 +47,9 @@ def score(
     has = "purchase" in posterior.spec.parts
     shell.say(f"score: {forecast if has else 'segments, '}{flags.draws} draws")
     with progress() as on_progress:
-        scores = score_customers(posterior, customers, flags.settings(), on_progress=on_progress)
+        scores = score_customers(
+            posterior, customers, flags.settings(), released=released, on_progress=on_progress
+        )
     for line in totals_lines(scores.document):
         shell.say(line)
     for note in scores.document["notes"]:
@@ -79,7 +88,10 @@ def write_scores(
     if path is None:
         return []
     beside = scorefile.sidecar(path)
-    described = {"rows": len(scores.table), "sha256": hashlib.sha256(content).hexdigest()}
+    described: dict[str, Any] = {"rows": len(scores.table)}
+    described["sha256"] = hashlib.sha256(content).hexdigest()
+    if kind == "csv" and not raw:
+        described["guard"] = scorefile.GUARD
     scorefile.write_document(beside, scores.document | {"table": described}, force=force)
     for written in (path, beside):
         shell.say(f"wrote {written}")

@@ -9,6 +9,7 @@ from bayesseg.cli.verbs.check import check
 from bayesseg.cli.verbs.compare import compare
 from bayesseg.cli.verbs.doctor import doctor
 from bayesseg.cli.verbs.drift import drift
+from bayesseg.cli.verbs.erase import erase
 from bayesseg.cli.verbs.fit import fit
 from bayesseg.cli.verbs.inspect import inspect
 from bayesseg.cli.verbs.prioritise import prioritise
@@ -37,6 +38,7 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "sql": sql,
     "inspect": inspect,
     "verify": verify,
+    "erase": erase,
     "doctor": doctor,
 }
 PLANNED = (

@@ -57,7 +57,7 @@ def _examined(
 ) -> tuple[dict[str, Any], list[InputRejected]]:
     """Everything that can be said of the data, and what refuses them."""
     from bayesseg.customers import summarise
-    from bayesseg.ingest import collected
+    from bayesseg.ingest import collected, pseudonyms
 
     refused: list[InputRejected] = []
     purchases, customers = None, None
@@ -84,6 +84,10 @@ def _examined(
         _placed(one, document, purchases if show_ids else None)
         for one in [*document["findings"], *map(_refusal, refused)]
     ]
+    if show_ids and (key := source.key()) is not None:
+        for one in document["findings"]:
+            if one.get("ids"):
+                one["ids"] = pseudonyms(one["ids"], key).tolist()
     if show_ids and (named := [one for one in document["findings"] if one.get("ids")]):
         rows = [(one["code"], ", ".join(one["ids"])) for one in named]
         shell.show("\n" + table(("finding", "ids, for example"), rows))

@@ -7,22 +7,27 @@ from bayesseg.cli.flags import (
     Force,
     LineageFlags,
     MaybeData,
-    Out,
+    MaybeOut,
+    Resume,
     SourceFlags,
     SummaryFlags,
+    WaiverFlags,
 )
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import fitting, reading
+from bayesseg.errors import UsageError
 
 
 def fit(
-    out: Out,
     source: SourceFlags,
     summary: SummaryFlags,
     model: FitFlags,
     lineage: LineageFlags,
+    overlooked: WaiverFlags,
     shell: Shell,
     data: MaybeData = None,
+    out: MaybeOut = None,
+    resume: Resume = None,
     force: Force = False,
 ) -> Outcome:
     """Fit a model and judge it by its gates.
@@ -32,21 +37,42 @@ def fit(
 
     A run whose hard gates fail is kept as RUN.untrusted (exit 4). With --previous, segments that are
     still there keep their ids and names; a locked one that is lost is said (exit 4, the run is kept).
+    --waivers overlooks gates that you answer for; the run and its report say so.
+
+    A fit that was stopped (Ctrl-C, SIGTERM, a crash) keeps its finished chains as RUN.unfinished. The
+    same command with --resume RUN in place of -o RUN goes on from them and ends in the same bits.
 
     Example: bayesseg fit orders.csv --model retail -o runs/june
     """
     from bayesseg._files import lock
+    from bayesseg.posterior import unfinished
 
+    if (target := out or resume) is None or (out and resume):
+        raise UsageError(
+            "where to?", fix="give -o RUN, or --resume RUN to go on with a stopped fit"
+        )
     spec, data = model.spec(), reading.source_of(data, source, shell, summary)
-    before = fitting.before(lineage)
-    with lock(out):
-        fitting.reserve(out, force=force)
+    before, waivers = fitting.before(lineage), fitting.waivers_of(overlooked, spec)
+    with lock(target):
+        fitting.reserve(target, force=force)
+        fitting.reserve_pieces(target, resume=resume is not None, force=force)
+        fitting.require_room(target, spec)
         fitting.warm_up(spec, data)
         loaded = reading.load(
             data, source, shell, spec=spec, attributes=model.attributes, summary=summary
         )
         fitting.ready(loaded, spec, shell)
-        path, posterior = fitting.fit(loaded, spec, out, model, before, shell, force=force)
+        path, posterior = fitting.fit(
+            loaded,
+            spec,
+            target,
+            model,
+            before,
+            shell,
+            force=force,
+            waivers=waivers,
+            folder=unfinished(target),
+        )
     fitting.show_fit(posterior, shell)
     return Outcome(
         fitting.fit_document(path, posterior), fitting.fit_error(posterior.manifest, path)

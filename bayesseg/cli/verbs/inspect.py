@@ -14,9 +14,10 @@ def inspect(run: Run, shell: Shell) -> Outcome:
 
     Example: bayesseg inspect runs/june --json
     """
+    from bayesseg.gates import standing
     from bayesseg.posterior import load
 
-    posterior = load(run)
+    posterior = standing(load(run))
     manifest = posterior.manifest
     rows = parameters(posterior)
     facts = ("name", "model_id", "verdict", "as_of", "time_unit", "seed", "created_at")
@@ -41,6 +42,7 @@ def inspect(run: Run, shell: Shell) -> Outcome:
             "priors": priors,
             "posterior": rows,
             "gates": manifest["gates"],
+            "waivers": manifest["facts"].get("waivers", []),
             "verdicts": manifest["verdicts"],
             "stability": stability,
         }

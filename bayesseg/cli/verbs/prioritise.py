@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import Force, List
+from bayesseg.cli.flags import Force, List, Pseudonymise, Reason, objections
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import showing
+from bayesseg.cli.steps import leaving, people, showing
 from bayesseg.cli.text import risk_table
 from bayesseg.cli.verbs.segments import Scores
-from bayesseg.errors import GateFailed, UsageError
 
 
 def prioritise(
@@ -25,20 +24,43 @@ def prioritise(
     ] = "save",
     count: Annotated[int | None, typer.Option(min=1, help="At most this many customers.")] = None,
     suppress_list: Annotated[
-        Path | None, typer.Option(help="File of ids that must not be contacted, one a line.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Who must not be contacted: ids, one a line or in a column, or tombstones of erase.",
+        ),
     ] = None,
+    pseudonymise: Pseudonymise = None,
     out: List = None,
     force: Force = False,
+    reason: Reason = None,
 ) -> Outcome:
     """Rank customers by what is at stake: whom to turn to first.
+
+    Where the purchase or the spend part failed its gates nobody is listed (exit 4), unless the scores
+    were made with --force --reason and this is, too.
 
     Example: bayesseg prioritise scores.parquet --list save --count 200 -o list.csv
     """
     from bayesseg.decide import ranked
+    from bayesseg.ingest import read_key
 
     table = scorefile.read_scores(scores)
-    listed = ranked(table, which, count, suppress=_ids(suppress_list))
-    failed = _failed_parts(scores)
+    document, key = scorefile.read_document(scores), None
+    leaving.accept(document, ("purchase", "spend"), shell, force=force, reason=reason)
+    if pseudonymise is not None:
+        key = read_key(pseudonymise)
+    named = people.accept_key(document, key, asked=suppress_list is not None)
+    left = people.suppressed(table, objections(suppress_list, pseudonymise))
+    if left is not None:
+        shell.say(
+            f"{left['count']:,} of {len(table):,} customers left out by --suppress-list; "
+            f"{left['unknown']:,} of its {left['entries']:,} entries are unknown here"
+        )
+        table = table[~left.pop("rows")]
+    listed = ranked(table, which, count)
+    if key is not None and not named:
+        listed = people.renamed(listed, key)
     if out is not None:
         showing.write_list(listed, out, shell, force=force)
     elif not shell.as_json:
@@ -46,28 +68,5 @@ def prioritise(
     shell.say(
         "ranked by value at stake; what contacting them brings is unknown (no save rate given)"
     )
-    error = GateFailed(
-        f"the {' and '.join(failed)} part of this model failed its gates: the ranking is not reliable",
-        fix="fit again; bayesseg inspect RUN says which gate missed and what to do",
-    )
     records = listed.to_dict("records") if shell.as_json else []
-    return Outcome({"list": which, "customers": records}, error if failed else None)
-
-
-def _failed_parts(scores: Path) -> list[str]:
-    """The parts behind the ranking that failed; a failed segmentation does not touch it."""
-    verdicts = scorefile.read_document(scores)["verdicts"]
-    return [
-        part
-        for part in ("purchase", "spend")
-        if verdicts.get(part, {}).get("computation") == "failed"
-    ]
-
-
-def _ids(path: Path | None) -> frozenset[str]:
-    if path is None:
-        return frozenset()
-    try:
-        return frozenset(path.read_text(encoding="utf-8-sig").splitlines()) - {""}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read --suppress-list {path}: {error}") from error
+    return Outcome({"list": which, "suppressed": left, "customers": records})

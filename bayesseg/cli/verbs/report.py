@@ -35,10 +35,11 @@ def report(
 
     Example: bayesseg report runs/june --scores scores.parquet -o report.html
     """
+    from bayesseg.gates import standing
     from bayesseg.posterior import load
 
     showing.numbers_beside(out, scores)
-    posterior = load(run)
+    posterior = standing(load(run))
     table, document = scoring.read_of_run(posterior, scores)
     written = showing.report(
         posterior,

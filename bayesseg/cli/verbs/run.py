@@ -15,15 +15,17 @@ from bayesseg.cli.flags import (
     ScoreFlags,
     SourceFlags,
     SummaryFlags,
+    WaiverFlags,
     argv,
     command_line,
 )
 from bayesseg.cli.shell import Outcome, Shell, heed
-from bayesseg.cli.steps import fitting, reading, scoring, showing
+from bayesseg.cli.steps import fitting, people, reading, scoring, showing
 from bayesseg.cli.text import risk_table, segment_table, verdict_lines
 from bayesseg.cli.verbs.check import judged
 from bayesseg.errors import ResourcesMissing
 
+_ALONE = LineageFlags(), WaiverFlags()
 LISTS = ("save", "win-back")
 SHOWN = 10
 
@@ -34,6 +36,7 @@ def run(
     summary: SummaryFlags,
     model: FitFlags,
     lineage: LineageFlags,
+    overlooked: WaiverFlags,
     settings: ScoreFlags,
     shell: Shell,
     data: MaybeData = None,
@@ -49,7 +52,7 @@ def run(
 
     with lock(out):
         _reserve(out, force=force)
-        return everything(data, out, source, summary, model, lineage, settings, shell)
+        return everything(data, out, source, summary, model, (lineage, overlooked), settings, shell)
 
 
 def demo(
@@ -72,7 +75,7 @@ def demo(
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
         plain = SourceFlags(), SummaryFlags()
-        return everything(str(orders), out, *plain, model, LineageFlags(), settings, shell)
+        return everything(str(orders), out, *plain, model, _ALONE, settings, shell)
 
 
 def _reserve(out: Path, *, force: bool) -> None:
@@ -93,16 +96,17 @@ def everything(
     source: SourceFlags,
     summary: SummaryFlags,
     model: FitFlags,
-    lineage: LineageFlags,
+    beside: tuple[LineageFlags, WaiverFlags],
     settings: ScoreFlags,
     shell: Shell,
 ) -> Outcome:
     """All steps, each after the command that does it alone; files go into ``out``."""
     from bayesseg.decide import ranked
+    from bayesseg.gates import withheld
 
     spec, given = model.spec(), [data] if data else argv(summary)
     where = reading.source_of(data, source, shell, summary)
-    before = fitting.before(lineage)
+    before, waivers = fitting.before(beside[0]), fitting.waivers_of(beside[1], spec)
     fitting.warm_up(spec, where)
     purchases = "purchase" in spec.parts
     dialect = argv(source)
@@ -117,8 +121,10 @@ def everything(
         said, error = judged(loaded, shell)
         if error is not None:
             return Outcome(said, error)
-    _say(shell, "fit", *given, *argv(model, lineage), *dialect, "-o", out / "run")
-    path, posterior = fitting.fit(loaded, spec, out / "run", model, before, shell, force=True)
+    _say(shell, "fit", *given, *argv(model, *beside), *dialect, "-o", out / "run")
+    path, posterior = fitting.fit(
+        loaded, spec, out / "run", model, before, shell, force=True, waivers=waivers
+    )
     files = [path]
 
     target = scoring.target_of(posterior.manifest, str(out / "scores.parquet"), force=True)
@@ -133,7 +139,9 @@ def everything(
         "-o",
         out / "scores.parquet",
     )
-    scores = scoring.score(posterior, loaded.customers, settings, shell)
+    scores = people.pseudonymous(
+        scoring.score(posterior, loaded.customers, settings, shell), loaded.key
+    )
     files += scoring.write_scores(scores, target, "parquet", shell, force=True)
 
     page = out / "report.html"
@@ -152,7 +160,9 @@ def everything(
     if scores.document["segments"]:
         _say(shell, "segments", path, target)
         shell.show("\n" + segment_table(scores.document["segments"]))
-    if "value_at_risk" in scores.table:
+    if held := withheld(posterior.manifest, ("purchase", "spend")):
+        shell.say(f"\nno lists: the {' and '.join(held)} part failed its gates")
+    elif "value_at_risk" in scores.table:
         for which in LISTS:
             _say(shell, "prioritise", target, "--list", which, "-o", out / f"{which}.csv")
             listed = ranked(scores.table, which)

@@ -39,11 +39,12 @@ def segments(
 
     Example: bayesseg segments runs/june scores.parquet
     """
+    from bayesseg.gates import standing
     from bayesseg.posterior import load
     from bayesseg.report.segmentation.assessed import summary
     from bayesseg.report.words import load_words
 
-    posterior = scoring.named(load(run), names)
+    posterior = scoring.named(standing(load(run)), names)
     manifest = posterior.manifest
     if manifest["segments"] is None:
         raise UsageError(

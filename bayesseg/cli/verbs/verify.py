@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from bayesseg.cli.flags import Run
+from bayesseg.cli.flags import Run, Signed
 from bayesseg.cli.shell import Outcome, Shell
 
 
-def verify(run: Run, shell: Shell) -> Outcome:
+def verify(run: Run, shell: Shell, require_signature: Signed = False) -> Outcome:
     """Judge the files of a run: whole, unchanged, well-formed.
 
-    Loads no draws. (check judges data, validate forecasts.)
+    Loads no draws. A signature is held against the key in the file that BAYESSEG_HMAC_KEY_FILE names.
+    (check judges data, validate forecasts.)
 
     Example: bayesseg verify runs/june
     """
     from bayesseg import posterior
 
-    manifest = posterior.verify(run)
+    manifest = posterior.verify(run, signed=require_signature)
     shell.show(
         f"{run} is whole: {len(manifest['files'])} files as written, verdict {manifest['verdict']}"
     )

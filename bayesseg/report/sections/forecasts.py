@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from bayesseg.aggregates import SMALLEST
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
 from bayesseg.report.sections.segments import marks
 from bayesseg.report.words import Words
 
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
+TOP = 0.10
+"""The share that the words speak of."""
 
 
 def section(context: Context) -> Section | None:
@@ -143,11 +146,11 @@ def _tracking(context: Context) -> list[Any]:
 
 def _churn(context: Context) -> list[Any]:
     words, found = context.words, context.document.get("segments") or ()
-    found = [one for one in found if one.get("p_churn")]
+    found = [one for one in found if _known(one, "p_churn")]
     if not found:
         return []
     names = [f"{one['id']} {one['name']}" for one in found]
-    keys = [key for key in ("p_churn", "clv") if all(one.get(key) for one in found)]
+    keys = [key for key in ("p_churn", "clv") if all(_known(one, key) for one in found)]
     write = {"p_churn": words.percent, "clv": words.plain}
     panels = [
         (words(f"forecasts.churn.{key}"), [one[key] for one in found], write[key]) for key in keys
@@ -173,18 +176,25 @@ def _churn(context: Context) -> list[Any]:
     ]
 
 
+def _known(one: Mapping[str, Any], name: str) -> bool:
+    """Whether a segment has that number, and may show it."""
+    return bool(one.get(name)) and one[name]["mean"] is not None
+
+
 def _concentration(context: Context) -> tuple[list[Any], dict[str, float]]:
-    """Share of expected value held by the top customers."""
+    """Share of expected value held by the top customers, never fewer than can be shown."""
     words = context.words
     if "clv" not in context.scores:
         return [], {}
     value = np.sort(np.nan_to_num(context.scores["clv"].to_numpy(float)))[::-1]
-    if value.sum() <= 0:
+    least = SMALLEST / len(value)
+    if value.sum() <= 0 or least > TOP:
         return [], {}
     held = np.concatenate([[0.0], np.cumsum(value) / value.sum()])
     at = np.linspace(0, 1, len(held))
     grid = np.linspace(0, 1, 201)
-    top = {f"{share:g}": float(np.interp(share, at, held)) for share in SHARES}
+    grid = np.append(0.0, grid[grid >= least])
+    top = {f"{s:g}": float(np.interp(s, at, held)) for s in SHARES if s >= least}
     title = words("forecasts.concentration.title")
     legend = [words(f"forecasts.concentration.{key}") for key in ("customers", "value")]
     rows = tuple(
@@ -195,8 +205,8 @@ def _concentration(context: Context) -> tuple[list[Any], dict[str, float]]:
         Figure(
             title,
             figures.concentration(grid.tolist(), np.interp(grid, at, held).tolist(), legend),
-            words("forecasts.concentration.alt", top=words.percent(top["0.1"])),
-            words("forecasts.concentration.caption", top=words.percent(top["0.1"])),
+            words("forecasts.concentration.alt", top=words.percent(top[f"{TOP:g}"])),
+            words("forecasts.concentration.caption", top=words.percent(top[f"{TOP:g}"])),
             Table(title, tuple(Column(text) for text in legend), rows),
         ),
     ], top

@@ -1,4 +1,4 @@
-"""How the posterior was computed and how we know that it was: ArviZ's diagnostics and the gates."""
+"""How the posterior was computed and how we know that it was: ArviZ's diagnostics."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ WORST = 10
 
 
 def section(context: Context) -> Section:
-    """Gates first, then a table and pictures a part, then the posterior predictive check."""
+    """A table and pictures a part, then the posterior predictive check."""
     words, manifest = context.words, context.posterior.manifest
-    blocks = _gates(words, manifest["gates"])
+    blocks: list[Any] = []
     data: dict[str, Any] = {}
     for part in (part for part in PARTS if part in context.tree.children):
         tree = context.tree[part]
@@ -82,43 +82,6 @@ def _labels(posterior: Posterior, family: Family) -> dict[str, list[Sequence[str
         for param in family.params
         if set(param.dims) <= set(names)
     }
-
-
-def _gates(words: Words, gates: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Those that missed in full sight, all of them one click away."""
-    missed = [gate for gate in gates if not gate["passed"]]
-    passed = words.count(len(gates) - len(missed))
-    blocks: list[Any] = [Text((words("sampling.gates.said", passed=passed, n=len(gates)),))]
-    if missed:
-        blocks.append(_gate_table(words, missed, words("sampling.gates.missed")))
-    whole = _gate_table(words, gates, words("sampling.gates.caption"))
-    return [*blocks, Details(words("sampling.gates.all", n=len(gates)), (whole,))]
-
-
-def _gate_table(words: Words, gates: Sequence[Mapping[str, Any]], caption: str) -> Table:
-    head = tuple(
-        Column(
-            words(f"sampling.gates.{key}"), number=key in ("value", "limit"), wide=key == "advice"
-        )
-        for key in ("gate", "part", "value", "limit", "verdict", "advice")
-    )
-    rows = tuple(
-        (
-            Cell(str(gate["name"]).replace("_", " ")),
-            Cell(words(f"parts.{gate['part']}")),
-            Cell(words.plain(gate["value"])),
-            Cell(words.plain(gate["limit"])),
-            Cell(_word(words, gate)),
-            Cell("" if gate["passed"] else str(gate["advice"])),
-        )
-        for gate in gates
-    )
-    return Table(caption, head, rows)
-
-
-def _word(words: Words, gate: Mapping[str, Any]) -> str:
-    key = "passed" if gate["passed"] else "failed" if gate["severity"] == "hard" else "caution"
-    return words(f"sampling.gates.{key}")
 
 
 def _table(words: Words, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -47,6 +47,9 @@ def section(context: Context) -> Section | None:
         if by_hand
         else words.plural("segments.lead", len(ids))
     )
+    small: Mapping[str, int] = context.document["hidden"]
+    if small["small"] or small["dominated"]:
+        blocks.append(Text((words("segments.hidden", **small),), tone="note"))
     if by_hand:
         made = "; ".join(f"{one['id']}: {one['rule'] or ' + '.join(one['of'])}" for one in by_hand)
         blocks.append(Text((words("segments.by_hand", made=made),)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesseg._types import PARTS
+from bayesseg.report import gates
 from bayesseg.report.blocks import Context, Fact, Facts, Judgement, Judgements, Section, Text
 from bayesseg.report.segmentation import assessed
 
@@ -24,12 +25,14 @@ def section(context: Context) -> Section:
     blocks: list[Any] = []
     if overall == "failed":
         blocks.append(Text((words("verdict.untrusted"),), tone="warn"))
+    blocks += gates.waivers(words, manifest["gates"])
     blocks.append(Judgements(tuple(_judgement(context, p, manifest["verdicts"][p]) for p in parts)))
     step = "clients" if overall == "passed" and "purchase" not in parts else overall
     blocks.append(Text((words(f"verdict.next.{step}"),), tone="note"))
     facts = _facts(context)
     if facts:
         blocks.append(Facts(facts))
+    blocks += gates.blocks(words, manifest["gates"])
     return Section(
         "verdict",
         words(f"verdict.title.{overall}"),

@@ -197,10 +197,10 @@ def _excess(of: Mapping[str, float]) -> int:
 
 
 def _hard(words: Words, moves: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """Customers who are sure in both periods, counted; small cells hidden."""
-    few = words("drift.moves.few", n=_SMALL)
+    """Customers who are sure in both periods, counted; small cells hidden, never one alone."""
+    few = words("drift.moves.hidden")
     rows = tuple(
-        (Cell(name), *(Cell(few if 0 < n < _SMALL else words.count(n)) for n in line))
+        (Cell(name), *(Cell(few if n is None else words.count(n)) for n in line))
         for name, line in zip(names, moves["sure"]["counts"], strict=True)
     )
     caption = words("drift.moves.sure", n=words.count(moves["sure"]["customers"]))

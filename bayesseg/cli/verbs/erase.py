@@ -1,0 +1,63 @@
+"""``bayesseg erase``: forget people in the files that name them, for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesseg.cli.flags import named_file
+from bayesseg.cli.shell import Outcome, Shell
+
+
+def erase(
+    ids: Annotated[
+        Path, typer.Argument(help="Whom to forget: ids, one a line or in a column.", metavar="IDS")
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Score files, lists and quarantines (Parquet, CSV, NDJSON)."),
+    ],
+    shell: Shell,
+    tombstones: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            callback=named_file,
+            help="Add their pseudonyms there; --suppress-list FILE then keeps them from coming back.",
+        ),
+    ],
+    key: Annotated[
+        str,
+        typer.Option(metavar="KEY", help="Key of the pseudonyms: a file, or env:NAME."),
+    ],
+    customer_id: Annotated[
+        str | None, typer.Option(help="Column of the customer id, where its name does not tell.")
+    ] = None,
+) -> Outcome:
+    """Forget people: take their rows out of files and keep them from coming back.
+
+    Every file is read before the first is rewritten, each at once or not at all. A run holds no
+    customers and stays as it is; pages made with --include-ids have to be made again. Rows written under
+    pseudonyms of the same KEY go too.
+
+    Example: bayesseg erase forget.txt scores.parquet save.csv --tombstones erased.txt --key key
+    """
+    from bayesseg.cli.steps import erasing
+    from bayesseg.ingest import read_key, read_objections
+
+    wanted = read_objections(ids, read_key(key, "--key"))
+    found = [erasing.without(path, wanted, customer_id) for path in dict.fromkeys(files)]
+    held = erasing.bury(wanted, tombstones)  # first: who is gone from a file must not return
+    for one in found:
+        if one.count:
+            erasing.replace(one)
+        shell.show(f"{one.path}: {one.count:,} rows erased, {one.rows:,} left")
+    shell.say(f"{tombstones}: {held:,} tombstones; give it to --suppress-list from now on")
+    document = {
+        "entries": len(wanted),
+        "files": [{"file": str(o.path), "erased": o.count, "rows": o.rows} for o in found],
+        "tombstones": held,
+    }
+    return Outcome(document)
