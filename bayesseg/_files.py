@@ -27,6 +27,17 @@ _UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _PART, _OLD = ".part", ".old"
 """How names end of what is being written, and of what was moved out of the way."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+"""Numbers of the errors of a full disk, or one that may not be filled further."""
+
+
+def no_room(reason: str | None) -> ResourcesMissing:
+    """What to say where something could not be written for want of room."""
+    return ResourcesMissing(
+        f"no room to write: {reason or 'the disk is full'}",
+        fix="free space where the result and temporary files go (TMPDIR), or raise the limit",
+    )
+
 
 def blocks_of(path: Path) -> Iterator[bytes]:
     """A file, block by block."""

@@ -279,7 +279,7 @@ def verify(path: str | Path, *, signed: bool = False) -> dict[str, Any]:
 def _checked(path: Path, signed: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest, migrated, and the bytes of the files it lists, all as they were written."""
     if not path.is_dir():
-        raise ArtefactBad(f"{path} is not a run directory{_beside(path)}", fix="check the path")
+        raise _nothing_at(path)
     manifest = _manifest(path, signed)
     if set(manifest) != KEYS:
         odd = ", ".join(sorted(set(manifest) ^ KEYS))
@@ -300,13 +300,24 @@ def _checked(path: Path, signed: bool) -> tuple[dict[str, Any], dict[str, bytes]
     return manifest, files
 
 
-def _beside(path: Path) -> str:
-    """What else there is of a run that is not there."""
+def _nothing_at(path: Path) -> ArtefactBad:
+    """Where a run should be and is not: what else there is of it, and what to do."""
     if path.with_name(f"{path.name}.untrusted").is_dir():
-        return f"; the fit failed its gates: see {path}.untrusted"
+        return ArtefactBad(
+            f"{path} is not a run directory; the fit failed its gates: see {path}.untrusted",
+            fix="check the path",
+        )
     if unfinished(path).is_dir():
-        return f"; the fit was stopped: go on with it by bayesseg fit ... --resume {path}"
-    return ""
+        return ArtefactBad(
+            f"{path} is incomplete: the fit was stopped",
+            fix=f"go on with it by bayesseg fit ... --resume {path}",
+        )
+    if path.with_name(f"{path.name}.lock").exists():
+        return ArtefactBad(
+            f"{path} is incomplete: the fit that was to write it has not ended, or was stopped",
+            fix="wait for it, or fit again",
+        )
+    return ArtefactBad(f"{path} is not a run directory", fix="check the path")
 
 
 def unfinished(path: Path) -> Path:

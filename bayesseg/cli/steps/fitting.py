@@ -194,14 +194,16 @@ def fit(
         shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
     heed()  # an interrupt that native code swallowed must not end in a run
+    if (
+        loaded.purchases is not None
+    ):  # before the run: there is none where not everything was written
+        write_quarantine(loaded.purchases, _set_aside(out), shell, loaded.key)
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     _write_card(posterior, path, shell)
     if folder is not None:
         remove(folder)
     _settle(path, out, shell)
-    if loaded.purchases is not None:
-        write_quarantine(loaded.purchases, _set_aside(out), shell, loaded.key)
     return path, posterior
 
 
