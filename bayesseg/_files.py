@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -13,6 +14,17 @@ from pathlib import Path
 from typing import TextIO
 
 from bayesseg.errors import Locked, ResourcesMissing, UsageError
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+"""Numbers of the errors of a full disk, or one that may not be filled further."""
+
+
+def no_room(reason: str | None) -> ResourcesMissing:
+    """What to say where something could not be written for want of room."""
+    return ResourcesMissing(
+        f"no room to write: {reason or 'the disk is full'}",
+        fix="free space where the result and temporary files go (TMPDIR), or raise the limit",
+    )
 
 
 def sha256_of(path: Path) -> str:

@@ -153,7 +153,11 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
     """
     day, origin = _as_of(purchases, as_of)
     connection = _bought(purchases, day)
-    table = connection.execute(f"{sql.summary(day)} ORDER BY customer_id").fetchnumpy()
+    counts = ", ".join(f"CAST({name} AS INTEGER) AS {name}" for name in (*_COUNTS, "row_count"))
+    table = connection.execute(
+        f"SELECT customer_id, {counts}, repeat_spend, first_spend FROM ({sql.summary(day)}) "
+        "ORDER BY customer_id"
+    ).fetchnumpy()
     if not len(table["customer_id"]):
         raise InputRejected(
             f"no customer has a purchase by {day}",
@@ -387,6 +391,7 @@ def read_attributes(
     source: Source,
     customer_id: str | None = None,
     *,
+    like: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     sheet: str | None = None,
@@ -404,6 +409,7 @@ def read_attributes(
     ids, columns, provenance = read_table(
         source,
         customer_id,
+        like=like,
         encoding=encoding,
         delimiter=delimiter,
         sheet=sheet,
@@ -421,8 +427,16 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
     ``provenance["attributes"]["further"]``.
 
     Raises:
-        InputRejected: no id of the two agrees, or the customers have a column of that name.
+        InputRejected: the attributes have no id column, no id of the two agrees, or the customers
+            have a column of that name.
     """
+    if attributes.provenance.get("columns", {}).get("customer_id", {"value": ""})["value"] is None:
+        raise InputRejected(
+            "no column of the attributes looks like the customer id; the columns are "
+            f"{', '.join(attributes.columns)}",
+            fix="call it as the purchases do (--customer-id there), or customer_id",
+            code="columns_unknown",
+        )
     had = customers.attributes or Attributes(customers.ids, {})
     own = {n: values for n, values in attributes.columns.items() if n not in attributes.dated}
     if attributes.dated and not own:
@@ -469,20 +483,8 @@ def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:
     """A cursor with its own table ``bought``: the purchase days known on ``day``."""
     connection = purchases.connection.cursor()
     orders = purchases.provenance["policies"]["refunds_within"] == "order"
-    made = sql.bought(day, orders=orders)
-    if _has_costs(
-        purchases
-    ):  # what is a purchase depends on the amounts, what it is worth on margin
-        made = (
-            "SELECT revenue.* REPLACE (greatest(net - cost, 0) AS net), net - cost AS margin "
-            f"FROM ({made}) AS revenue JOIN (SELECT customer_id, purchase_day, sum(cost) AS cost "
-            "FROM bayesseg_source WHERE recorded_day <= $day GROUP BY customer_id, purchase_day) "
-            "USING (customer_id, purchase_day)"
-        )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE bought AS {made}",
-        {"day": day} if _has_costs(purchases) else None,
-    )
+    made = sql.bought(day, orders=orders, costs=_has_costs(purchases))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE bought AS {made}")
     return connection
 
 
@@ -506,7 +508,7 @@ def _losses(purchases: Purchases, connection: duckdb.DuckDBPyConnection) -> tupl
         return 0, 0.0
     days, loss = _fetched(
         connection.execute(
-            "SELECT count(*), CAST(coalesce(sum(margin), 0) AS DOUBLE) FROM bought WHERE margin < 0"
+            "SELECT count(*), CAST(coalesce(sum(loss), 0) AS DOUBLE) FROM bought WHERE loss < 0"
         )
     )
     return int(days), float(loss)

@@ -18,17 +18,20 @@ import numpy.typing as npt
 from bayesseg._types import DAYS_PER_YEAR, Array
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import ArtefactBad, InputRejected
-from bayesseg.spec import FEATURE_TYPES, FeatureSpec
+from bayesseg.spec import FEATURE_TYPES, MOST_LEVELS, FeatureSpec
 
 ATOM_SHARE, HEAP_SHARE = 0.05, 0.25
 """Surely more rows than this on one value, and a Gaussian would collapse on it; the second is for a
 value of a grid, whose neighbours are full, too."""
 _LATTICE, _WINDOW, _HEAPED, _SURELY = 10, 3, 4, 2.0
+DRIFTED = 0.05
+"""Share of rows beyond those of the fit, above what the fit itself had, that is worth a word."""
 _SKEWED = 1.0
 _COLLINEAR = 0.9999
 _NORMAL_IQR = 1.3489795003921634  # interquartile range of the standard normal
-_MOST_LEVELS = 50
 _FEWEST_ROWS = 11
+_FEW = 5
+"""Rows a feature below which the priors weigh in."""
 OTHER = "(other)"
 """The level that gathers what fewer rows than ``_FEWEST_ROWS`` say: a run holds no one's own words."""
 
@@ -37,9 +40,11 @@ OTHER = "(other)"
 class Feature:
     """One learned column: value -> (transform(value) - centre) / scale.
 
-    ``power`` is the lambda of a Box-Cox or Yeo-Johnson transform. A category's value is the place of
-    its text among ``levels``; one that the fit never saw is missing. A count comes with an exposure
-    column, divided by its mean at the fit, ``scale``.
+    ``power`` is the lambda of a Box-Cox or Yeo-Johnson transform. A category's or an
+    ordinal's value is the place of its text among ``levels``; any other text is missing. A count comes
+    with an exposure column, divided by its mean at the fit, ``scale``. ``span`` says where a number's
+    training rows lay on the learned scale: the means of the eleven lowest and highest, and the share of
+    rows beyond.
     """
 
     column: str
@@ -51,11 +56,12 @@ class Feature:
     levels: tuple[str, ...] = ()
     exposure: str = ""
     group: str = ""
+    span: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """Everything learned about the features: numbers first, then binary, categories, counts.
+    """Everything learned about the features: numbers, binary, categories, ordinals, counts.
 
     ``descriptors`` are numeric columns that are profiled and stay out of the matrix, ``texts`` those
     of text; the last of their levels may be ``OTHER``, all that were rare at the fit or came later.
@@ -75,7 +81,7 @@ class FeatureState:
     @property
     def profiled(self) -> tuple[str, ...]:
         """Columns to describe a segment by means of: those of the matrix, then the descriptors."""
-        return tuple(f.column for f in self.features if f.type != "category") + self.descriptors
+        return tuple(f.column for f in self.features if not f.levels) + self.descriptors
 
     @property
     def numbers(self) -> int:
@@ -89,6 +95,7 @@ class FeatureState:
             "numbers": self.numbers,
             "levels": tuple(len(f.levels) for f in self.features if f.type == "category"),
             "counts": sum(feature.type == "count" for feature in self.features),
+            "ranks": tuple(len(f.levels) for f in self.features if f.type == "ordinal"),
         }
 
 
@@ -103,7 +110,7 @@ def from_json(text: str) -> FeatureState:
         raw = json.loads(text)
         features, texts = (
             tuple(
-                Feature(**item | {"levels": tuple(item.get("levels", ()))})
+                Feature(**item | {name: tuple(item.get(name, ())) for name in ("levels", "span")})
                 for item in raw.get(key, ())
             )
             for key in ("features", "texts")
@@ -210,11 +217,73 @@ def lacking(data: Customers | Attributes, state: FeatureState) -> list[str]:
         "which counts as missing for every customer: segments are told by the others",
         "by which segments are not profiled",
     )
-    return [
+    found = [
         f"the data have no value of {', '.join(map(repr, names))}, {what}"
         for names, what in zip(absent(data, state), says, strict=True)
         if names
     ]
+    columns = columns_of(data)
+    return found + [
+        _no_level(one.column, count)
+        for one in state.features
+        if one.levels and one.column in columns and (count := _strange(one, columns))
+    ]
+
+
+def _strange(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> int:
+    """How many rows hold a text that is no level of the feature."""
+    return int((np.isnan(coded(feature, columns)) & ~_missing(columns[feature.column])).sum())
+
+
+def _no_level(name: str, count: int) -> str:
+    """What is said of texts that no level of a feature is."""
+    has = "customer has" if count == 1 else "customers have"
+    return (
+        f"{count:,} {has} a value of {name!r} that is no level of the model: it counts as missing"
+    )
+
+
+def drifted(
+    data: Customers | Attributes, specs: Sequence[FeatureSpec], state: FeatureState
+) -> list[str]:
+    """What is to be said of numbers that lie outside those of the fit more often than by chance."""
+    raw = raw_columns(data, specs, state)
+    found = []
+    for one in state.features:
+        values = _standardised(one, raw) if one.span else np.empty(0)
+        values = values[~np.isnan(values)]
+        if not len(values):
+            continue
+        low, high, usual = one.span
+        share = _outside(values, low, high)
+        if share > DRIFTED + usual:
+            found.append(
+                f"{share:.0%} of customers have a {one.column!r} outside what the fit saw (there "
+                f"{usual:.0%}): bayesseg drift tells whether the segments still hold"
+            )
+    return found
+
+
+def refuse_gaps(state: FeatureState, matrix: Array) -> None:
+    """Refuse missing cells of the matrix, naming the columns.
+
+    Raises:
+        InputRejected: there is one.
+    """
+    shares = np.isnan(matrix[:, : len(state.names)]).mean(0)
+    if shares.any():
+        gaps = [f"{n!r} ({s:.1%})" for n, s in zip(state.names, shares, strict=True) if s]
+        raise InputRejected(
+            f"values are missing in {', '.join(gaps)}, and the model refuses them",
+            fix='set missing = "model" in [segments] to integrate them out, or fill them in before',
+            code="missing_values",
+        )
+
+
+def _missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    import pandas as pd
+
+    return np.asarray(pd.isna(values) | (values == ""))
 
 
 def _absent(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> list[str]:
@@ -226,7 +295,7 @@ def _absent(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> lis
 
 def _empty(values: npt.NDArray[Any]) -> bool:
     if values.dtype == object:
-        return all(value is None or value == "" for value in values)
+        return bool(_missing(values).all())
     return bool(np.isnan(values).all())
 
 
@@ -319,7 +388,7 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool = False, rounded: bool = 
     if _empty(values):
         return "is empty"
     if values.dtype == object:
-        return "is text"
+        return f"is text: {_no_numbers(values):.0%} of its values are no number"
     seen = values[~np.isnan(values)]
     if np.isinf(seen).any():
         return "has infinite values"
@@ -344,6 +413,29 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool = False, rounded: bool = 
     return ""
 
 
+_ATOM = (
+    "declare its type (binary, category, ordinal, count), set rounded = true if it is measured on a "
+    "coarse grid, make it a descriptor, or drop it from the model file: a normal curve would collapse "
+    "on such a value"
+)
+_DROP = "drop it from the model file: it tells nobody from anybody"
+_MEND = {
+    "is empty": _DROP,
+    "is constant": _DROP,
+    "is text": "correct the values that are no number, declare its type (category, ordinal; yes and no "
+    "as 1 and 0 are binary), or make it a descriptor",
+    "has infinite values": "leave such cells empty",
+}
+"""What to do about a fault, by how it begins; else ``_ATOM``."""
+
+
+def _no_numbers(values: npt.NDArray[Any]) -> float:
+    import pandas as pd
+
+    texts = pd.Series(values[~_missing(values)])
+    return float(pd.to_numeric(texts, errors="coerce").isna().mean())
+
+
 def _learn_number(spec: FeatureSpec, values: Array) -> Feature:
     # sorted: a sum that does not depend on the order of the rows
     seen = np.sort(values[~np.isnan(values)])
@@ -357,7 +449,24 @@ def _learn_number(spec: FeatureSpec, values: Array) -> Feature:
             f"has no spread to divide by (scale {spec.scale!r}, transform {transform!r})",
             'set scale = "standard", or leave it out',
         )
-    return Feature(spec.column, "number", transform, centre, scale, power, group=spec.group)
+    span = _span((seen - centre) / scale)
+    return Feature(
+        spec.column, "number", transform, centre, scale, power, group=spec.group, span=span
+    )
+
+
+def _span(values: Array) -> tuple[float, ...]:
+    """Of sorted values; nothing where they are so few that an end would be somebody's own."""
+    if len(values) < 2 * _FEWEST_ROWS:
+        return ()
+    low, high = float(values[:_FEWEST_ROWS].mean()), float(values[-_FEWEST_ROWS:].mean())
+    return low, high, _outside(values, low, high)
+
+
+def _outside(values: Array, low: float, high: float) -> float:
+    # rounding apart: all values may be one
+    slack = 1e-9 * (high - low)
+    return float(((values < low - slack) | (values > high + slack)).mean())
 
 
 def _robust(values: Array) -> tuple[float, float]:
@@ -407,7 +516,7 @@ def _descriptors(
 
     Text that a wildcard of base features comes upon is profiled too: it cannot be one.
     """
-    coded = {spec.column for spec in specs if spec.type == "category"}
+    coded = {spec.column for spec in specs if spec.type in ("category", "ordinal")}
     wanted = [spec.column for spec in specs if spec.role == "descriptor" and spec.column != "*"]
     for spec in (spec for spec in specs if spec.column == "*"):
         text_only = spec.role == "base"
@@ -422,7 +531,7 @@ def _descriptors(
             texts.append(Feature(name, "category", "identity", 0.0, 1.0, levels=levels))
         else:
             notes.append(
-                f"does not profile {name}: it takes two levels, and 1 to {_MOST_LEVELS} of them that "
+                f"does not profile {name}: it takes two levels, and 1 to {MOST_LEVELS} of them that "
                 f"{_FEWEST_ROWS} rows or more have"
             )
     return tuple(numbers), tuple(texts)
@@ -435,7 +544,7 @@ def _common(values: npt.NDArray[Any]) -> tuple[str, ...]:
     counts = pd.Series(_texts(values), dtype=object).value_counts()
     kept = sorted(str(level) for level in counts.index[counts >= _FEWEST_ROWS])
     levels = (*(level for level in kept if level != OTHER), OTHER)
-    return levels if kept and len(counts) >= 2 and len(kept) <= _MOST_LEVELS else ()
+    return levels if kept and len(counts) >= 2 and len(kept) <= MOST_LEVELS else ()
 
 
 def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]]) -> FeatureState:
@@ -453,12 +562,7 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
             found[spec.type].append(LEARNERS[spec.type](spec, columns))
             continue
         if fault := _fault(values, rounded=spec.rounded):
-            fix = (
-                "declare its type (binary, category, count), set rounded = true if it is measured on "
-                "a coarse grid, make it a descriptor, or drop it from the model file: a normal curve "
-                "would collapse on such a value"
-            )
-            raise _refuse(spec.column, fault, fix)
+            raise _refuse(spec.column, fault, _MEND.get(fault.partition(":")[0], _ATOM))
         found["number"].append(_learn_number(spec, values))
         taken = found["number"][-1].transform
         if spec.transform == "auto" and taken != "identity":
@@ -472,6 +576,17 @@ def learn(specs: Sequence[FeatureSpec], columns: Mapping[str, npt.NDArray[Any]])
         )
     found["number"] = _without_twins(found["number"], columns, notes if wild else None)
     base = tuple(feature for features in found.values() for feature in features)
+    notes += [
+        _no_level(one.column, count)
+        for one in found["ordinal"]
+        if (count := _strange(one, columns))
+    ]
+    rows = len(next(iter(columns.values())))
+    if rows < _FEW * len(base):
+        notes.append(
+            f"{rows} rows for {len(base)} features: priors say much of what segments are; name the few "
+            'that matter, and keep covariance = "diag"'
+        )
     numbers, texts = _descriptors(specs, columns, [feature.column for feature in base], notes)
     return FeatureState(base, tuple(notes), numbers, texts)
 
@@ -494,14 +609,27 @@ def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _learn_category(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
     seen = {text for text in _distinct(_column(columns, spec.column)) if text is not None}
-    if not 2 <= len(seen) <= _MOST_LEVELS:
+    if not 2 <= len(seen) <= MOST_LEVELS:
         raise _refuse(
             spec.column,
-            f"has {len(seen)} levels; a category has 2 to {_MOST_LEVELS}",
+            f"has {len(seen)} levels; a category has 2 to {MOST_LEVELS}",
             "group rare levels, make it a descriptor, or drop it from the model file",
         )
     levels = tuple(sorted(seen))
     return Feature(spec.column, "category", "identity", 0.0, 1.0, levels=levels, group=spec.group)
+
+
+def _learn_ordinal(spec: FeatureSpec, columns: Mapping[str, npt.NDArray[Any]]) -> Feature:
+    seen = set(_distinct(_column(columns, spec.column)))
+    if len(seen.intersection(spec.levels)) < 2:
+        raise _refuse(
+            spec.column,
+            f"holds fewer than two of the levels {', '.join(spec.levels)}",
+            "write levels in the model file as they stand in the data",
+        )
+    return Feature(
+        spec.column, "ordinal", "identity", 0.0, 1.0, levels=spec.levels, group=spec.group
+    )
 
 
 def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -547,6 +675,7 @@ def _exposed(column: str, exposure: str, values: Array) -> None:
 LEARNERS: Mapping[str, Callable[[FeatureSpec, Mapping[str, npt.NDArray[Any]]], Feature]] = {
     "binary": _learn_binary,
     "category": _learn_category,
+    "ordinal": _learn_ordinal,
     "count": _learn_count,
 }
 """How a feature of a type other than number is learned."""
@@ -632,6 +761,7 @@ COLUMNS: Mapping[str, Callable[[Feature, Mapping[str, npt.NDArray[Any]]], Array]
     "number": _standardised,
     "binary": _standardised,
     "category": coded,
+    "ordinal": coded,
     "count": _counts,
 }
 """How a feature of each type becomes a column of the matrix."""

@@ -21,7 +21,7 @@ from bayesseg.aggregates import SMALLEST, training_aggregates
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES
-from bayesseg.features import FeatureState, apply, learn, raw_columns
+from bayesseg.features import FeatureState, apply, learn, raw_columns, refuse_gaps
 from bayesseg.inference.gibbs import gibbs
 from bayesseg.inference.parallel import Task, running
 from bayesseg.posterior import SCHEMA_VERSION, Posterior, identity, now
@@ -185,7 +185,10 @@ def _features(
         return None, np.empty((0, 0))
     raw = raw_columns(data, spec.features)
     state = learn(spec.features, raw)
-    return state, apply(state, raw)
+    matrix = apply(state, raw)
+    if spec.parts["segments"].options["missing"] == "reject":
+        refuse_gaps(state, matrix)
+    return state, matrix
 
 
 def _segments(

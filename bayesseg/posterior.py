@@ -233,6 +233,11 @@ def verify(path: str | Path) -> dict[str, Any]:
     if not path.is_dir():
         untrusted = path.with_name(f"{path.name}.untrusted")
         hint = f"; the fit failed its gates: see {untrusted}" if untrusted.is_dir() else ""
+        if not hint and path.with_name(f"{path.name}.lock").exists():
+            raise ArtefactBad(
+                f"{path} is incomplete: the fit that was to write it has not ended, or was stopped",
+                fix="wait for it, or fit again",
+            )
         raise ArtefactBad(f"{path} is not a run directory{hint}", fix="check the path")
     manifest = _manifest(path)
     if set(manifest) != KEYS:

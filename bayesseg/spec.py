@@ -56,6 +56,7 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
         "covariance": (("InverseWishart",), ""),
         "binary": (("Beta",), ""),
         "category": (("Dirichlet",), ""),
+        "ordinal": (("Beta",), ""),
         "rate": (("Exponential",), ""),
         "size": (_POSITIVE, ""),
         "number": (("BetaNegativeBinomial",), ""),
@@ -63,7 +64,12 @@ PRIORS_OF: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
     },
 }
 """Each family's parameters: the distributions a prior may be and the unit it must carry."""
-_PRIORS_OF_TYPE = {"binary": ("binary",), "category": ("category",), "count": ("rate", "size")}
+_PRIORS_OF_TYPE = {
+    "binary": ("binary",),
+    "category": ("category",),
+    "ordinal": ("ordinal",),
+    "count": ("rate", "size"),
+}
 """Priors that are wanted where a feature has this type."""
 _PRIORS_OF_NUMBER = ("number", "alpha")
 _OF_NUMBER = {
@@ -88,11 +94,13 @@ OPTIONS_OF: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 _ENGINES = ("auto", "nuts", "laplace", "map")
 ENGINES_OF = {"purchase": _ENGINES, "spend": _ENGINES, "segments": ("gibbs",)}
 
-FEATURE_TYPES = ("number", "binary", "category", "count")
+FEATURE_TYPES = ("number", "binary", "category", "ordinal", "count")
 """In the order of the matrix."""
 TRANSFORMS = ("identity", "log", "log1p", "box-cox", "yeo-johnson", "auto")
 SCALES = ("standard", "robust", "none")
 ROLES = ("base", "descriptor")
+MOST_LEVELS = 50
+"""Of a category or an ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,8 @@ class FeatureSpec:
     ``column`` may be ``"*"``: every numeric column of the attributes that no other feature names.
     ``role`` ``"base"`` enters the likelihood, ``"descriptor"`` is only profiled. ``group`` gathers
     columns under one heading; ``exposure`` is the column that a count is proportional to; ``rounded``
-    says that values are measured on a coarse grid, so that many rows may share one.
+    says that values are measured on a coarse grid, so that many rows may share one; ``levels`` are those
+    of an ordinal, lowest first.
     """
 
     column: str
@@ -113,6 +122,7 @@ class FeatureSpec:
     group: str = ""
     exposure: str = ""
     rounded: bool = False
+    levels: tuple[str, ...] = ()
 
 
 COHORTS = ("month", "quarter", "year")
@@ -432,8 +442,10 @@ def _feature(reader: Reader, raw: Any, path: str) -> FeatureSpec:
     if not isinstance(raw, dict):
         raise reader.error(path, "must be a table")
     texts = ("column", "group", "exposure")
-    reader.keys(raw, path, (*texts, "type", "transform", "scale", "role", "rounded"))
-    given = {key: reader.get(raw, path, key, str) for key in texts if key in raw or key == "column"}
+    reader.keys(raw, path, (*texts, "type", "transform", "scale", "role", "rounded", "levels"))
+    given: dict[str, Any] = {
+        key: reader.get(raw, path, key, str) for key in texts if key in raw or key == "column"
+    }
     if "rounded" in raw:
         given["rounded"] = reader.get(raw, path, "rounded", bool)
     for key, choices in (
@@ -446,7 +458,21 @@ def _feature(reader: Reader, raw: Any, path: str) -> FeatureSpec:
             given[key] = reader.choice(raw, path, key, choices)
     if "exposure" in given and given.get("type") != "count":
         raise reader.error(f"{path}.exposure", "is for counts only", 'set type = "count"')
+    if ("levels" in raw) != (given.get("type") == "ordinal"):
+        example = 'type = "ordinal", levels = ["bronze", "silver", "gold"]'
+        raise reader.error(f"{path}.levels", "and the type ordinal come together", example)
+    if "levels" in raw:
+        given["levels"] = _levels(reader, raw, path)
     return FeatureSpec(**given)
+
+
+def _levels(reader: Reader, raw: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    levels = reader.get(raw, path, "levels", list)
+    texts = [level for level in levels if isinstance(level, str) and level]
+    if not 2 <= len(set(texts)) == len(levels) <= MOST_LEVELS:
+        problem = f"must be 2 to {MOST_LEVELS} different texts, lowest first"
+        raise reader.error(f"{path}.levels", problem, 'write whole numbers as "1", "2", ...')
+    return tuple(texts)
 
 
 def _table(reader: Reader, raw: Mapping[str, Any], key: str, path: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from bayesseg.ingest import Source, finding, read_table
 
 OURS: tuple[str, ...] = ("x", "t_x", "t_end", "x_paid", "repeat_spend")
 """Columns of ``bayesseg sql``, in days; ``customer_id`` or ``n`` and others may stand beside them."""
+MONEY: tuple[str, ...] = ("revenue", "margin")
+"""What spend may be: all that was paid, or what costs leave of it."""
 THEIRS: tuple[str, ...] = ("frequency", "recency", "t", "monetary_value")
 """Columns of lifetimes and of score tables, in a unit that the caller must name."""
 _FRACTION = 0.2
@@ -28,38 +30,52 @@ def read_summary(
     *,
     as_of: date | str | None = None,
     time_unit: str | None = None,
+    money: str | None = None,
     customer_id: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
     decimal: str | None = None,
 ) -> Customers:
     """Read a customer summary: one row a customer, or one a distinct history with its number ``n``.
 
     Names of columns are compared without case. Known are ``x, t_x, t_end`` (or ``T``), ``x_paid``,
-    ``repeat_spend`` in days, beside them ``first_spend``, ``n_orders`` and ``as_of``; or ``frequency,
-    recency, T, monetary_value`` in ``time_unit``, where every repeat day of somebody who spent counts as
-    paid. ``first_spend`` is NaN throughout where the source does not say it.
+    ``repeat_spend`` in days, beside them ``first_spend``, ``n_orders``, ``as_of`` and ``money`` (the
+    one word ``revenue`` or ``margin``); or ``frequency, recency, T, monetary_value`` in ``time_unit``,
+    where every repeat day of somebody who spent counts as paid. ``first_spend`` is NaN throughout
+    where the source does not say it.
 
     Args:
         source: whatever ``read_attributes`` reads.
         as_of: last day observed, inclusive; needed where the source has no such column.
         time_unit: ``day``, ``week`` or ``month``; needed for lifetimes' names.
+        money: ``revenue`` or ``margin``; needed where the source has no such column.
         customer_id: name of the id column; guessed when not given. Without one rows are numbered.
         encoding: of a text file, when it is not to be guessed.
         delimiter: of a text file, when it is not to be guessed.
+        table: of a database, ``schema.name``.
+        query: one SELECT that a database answers, in place of ``table``.
         decimal: mark in a text file, when it is not to be guessed.
 
     Raises:
         InputRejected: unreadable source, missing columns, values that no history has.
-        UsageError: no ``as_of`` or ``time_unit`` where one is needed.
+        UsageError: no ``as_of``, ``time_unit`` or ``money`` where one is needed.
     """
     ids, columns, provenance = read_table(
-        source, customer_id, encoding=encoding, delimiter=delimiter, decimal=decimal
+        source,
+        customer_id,
+        encoding=encoding,
+        delimiter=delimiter,
+        table=table,
+        query=query,
+        decimal=decimal,
     )
-    table = _folded(columns)
-    unit = _unit(table, time_unit)
-    day, origin = _as_of(table, as_of)
-    counts = _whole(table, "n") if "n" in table else np.ones(len(ids), dtype=np.int64)
+    facts = _folded(columns)
+    unit = _unit(facts, time_unit)
+    day, origin = _as_of(facts, as_of)
+    kind = _money(facts, money)
+    counts = _whole(facts, "n") if "n" in facts else np.ones(len(ids), dtype=np.int64)
     named = provenance["columns"]["customer_id"]["value"] is not None
     if (counts < 1).any() or (named and (counts > 1).any()):
         raise InputRejected(
@@ -67,7 +83,7 @@ def read_summary(
             fix="give one row a customer with an id, or distinct histories with n and no id",
             code="impossible_history",
         )
-    found = _ours(table) if unit is None else _theirs(table, TIME_UNITS[unit])
+    found = _ours(facts) if unit is None else _theirs(facts, TIME_UNITS[unit])
     n = int(counts.sum())
     arrays: dict[str, Any] = {name: np.repeat(values, counts) for name, values in found.items()}
     ids = ids if named else _numbered(n)
@@ -87,7 +103,8 @@ def read_summary(
             "findings": _findings(n, unit, arrays),
             "as_of": day.isoformat(),
             "as_of_origin": origin,
-            "summary": {"ids": named, "time_unit": unit or "day", "histogram": "n" in table},
+            "policies": {"money": kind},
+            "summary": {"ids": named, "time_unit": unit or "day", "histogram": "n" in facts},
         },
     )
 
@@ -129,14 +146,8 @@ def _unit(table: Mapping[str, Any], given: str | None) -> str | None:
 
 def _as_of(table: Mapping[str, npt.NDArray[Any]], given: date | str | None) -> tuple[date, str]:
     wanted = None if given is None else spans.day(given)
-    said = {str(value)[:10] for value in table["as_of"]} if "as_of" in table else set()
-    if len(said) > 1:
-        raise InputRejected(
-            f"as_of differs between rows: {', '.join(sorted(said)[:3])}",
-            fix="give one summary, as of one day",
-            code="as_of_unclear",
-        )
-    found = spans.day(said.pop()) if said else None
+    said = _constant(table, "as_of", "give one summary, as of one day", lambda value: value[:10])
+    found = None if said is None else spans.day(said)
     if found is not None and wanted not in (None, found):
         raise UsageError(
             f"--as-of {wanted}, but the summary is as of {found}",
@@ -151,10 +162,55 @@ def _as_of(table: Mapping[str, npt.NDArray[Any]], given: date | str | None) -> t
     return day, "given" if found is None else "column as_of"
 
 
+def _money(table: Mapping[str, npt.NDArray[Any]], given: str | None) -> str:
+    choice = f"choose {' or '.join(MONEY)}"
+    if given not in (None, *MONEY):
+        raise UsageError(f"--money {given!r} is unknown", fix=choice)
+    found = _constant(table, "money", "revenue and margin cannot be told apart later: give one")
+    if found not in (None, *MONEY):
+        raise InputRejected(f"column money says {found!r}", fix=choice, code="money_unclear")
+    if found is not None and given not in (None, found):
+        raise UsageError(
+            f"--money {given}, but the summary says {found}",
+            fix="leave it out, or correct the summary",
+        )
+    kind = found or given
+    if kind is None:
+        raise UsageError(
+            "the summary does not say whether its money is revenue or margin",
+            fix="give --money revenue, or --money margin where costs were taken off",
+        )
+    return kind
+
+
+def _constant(
+    table: Mapping[str, npt.NDArray[Any]],
+    name: str,
+    fix: str,
+    plain: Callable[[str], str] = lambda value: value.strip().lower(),
+) -> str | None:
+    """The one value of a column that has the same in every row; None where there is no such column."""
+    said = {plain(str(value)) for value in table.get(name, ())}
+    if len(said) > 1:
+        raise InputRejected(
+            f"{name} differs between rows: {', '.join(sorted(said)[:3])}",
+            fix=fix,
+            code=f"{name}_unclear",
+        )
+    return next(iter(said), None)
+
+
 def _numbers(table: Mapping[str, npt.NDArray[Any]], name: str) -> Array:
     values = table[name]
     if values.dtype != np.float64:
-        raise InputRejected(f"{name} is text", fix="give numbers, or --decimal", code="column_type")
+        import pandas as pd
+
+        row = int(np.argmin(np.isfinite(pd.to_numeric(values, errors="coerce")))) + 1
+        raise InputRejected(
+            f"{name} is text: what stands in row {row} is no finite number",
+            fix="give numbers, or --decimal",
+            code="column_type",
+        )
     _no(np.isnan(values), f"{name} is missing")
     return np.asarray(values)
 

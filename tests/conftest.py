@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from postgres_case import postgres as postgres
+from snowflake_case import snowflake as snowflake
 from spark_case import spark as spark
 
 SHARED = Path(__file__).parents[2] / "shared"

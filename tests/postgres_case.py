@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 ABSENT = "PostgreSQL (initdb and pg_ctl) is not installed: nothing is asked of a real server"
@@ -78,3 +79,13 @@ def postgres():
             run("pg_ctl", "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def fill(dsn, table, frame, schema="public"):
+    """Write ``frame`` as a table of the server."""
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+        cursor.adbc_ingest(table, rows, mode="replace", db_schema_name=schema)

@@ -20,13 +20,17 @@ def in_cents(frame):
 
 
 def retail_lines(shared):
-    """Online Retail II, orders of both sheets once; ids as text, missing ones None."""
+    """Online Retail II, both sheets; ids as text, missing ones None."""
     lines = pd.read_parquet(shared / "data" / "online_retail_ii.parquet")
-    both = lines.groupby("InvoiceNo")["sheet"].nunique()
-    twice = lines["InvoiceNo"].isin(both[both > 1].index) & (lines["sheet"] == "2010-2011")
-    lines = lines[~twice].reset_index(drop=True)
     ids = lines["CustomerID"].astype("Int64").astype("str").where(lines["CustomerID"].notna(), None)
     return lines.assign(CustomerID=ids)
+
+
+def each_order_once(lines):
+    """Lines of Online Retail II without those of orders that the first sheet holds too."""
+    sheets = lines.groupby("InvoiceNo")["sheet"].nunique()
+    twice = lines["InvoiceNo"].isin(sheets[sheets > 1].index) & (lines["sheet"] == "2010-2011")
+    return lines[~twice].reset_index(drop=True)
 
 
 def in_mills(lines):

@@ -5,10 +5,10 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from bad_input_case import CHECKED, folder_of
 from bad_input_table import PAGE, page
 from dealer_case import dealer
 from page_case import Outline, asks_for_nothing
@@ -16,8 +16,6 @@ from typer.testing import CliRunner
 
 from bayesseg.cli import app
 from bayesseg.cli.demo import cdnow_csv
-
-CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/expected.toml"))
 
 
 def check(*words, **options):
@@ -125,10 +123,10 @@ def test_negative_amounts_are_counted_not_fatal(orders, tmp_path):
     assert "1 negative amount (-9.99)" in result.stderr
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
-def test_each_case_exits_as_its_folder_says(case):
+@pytest.mark.parametrize("name", CHECKED)
+def test_each_case_exits_as_its_folder_says(name):
     """The catalogue of bad inputs, through the command line."""
-    expected = tomllib.loads((case / "expected.toml").read_text(encoding="utf-8"))
+    expected, case = CHECKED[name], folder_of(name)
     source = next(path for path in case.iterdir() if path.name.startswith("input."))
     result = check(source, *(word.replace("{here}", str(case)) for word in expected["args"]))
     assert result.exit_code == expected["exit"]

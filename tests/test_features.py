@@ -64,9 +64,14 @@ def test_state_is_learned_once_and_applied_to_newcomers():
     train = attributes(spend=np.exp(RNG.normal(3.0, 2.0, 400)))
     state, columns = learn(train, FeatureSpec("spend", transform="log"))
     logs = np.log(columns["spend"])
-    assert state.features[0] == Feature(
+    learned = Feature(
         "spend", "number", "log", pytest.approx(logs.mean()), pytest.approx(logs.std())
     )
+    assert replace(state.features[0], span=()) == learned
+    scaled = np.sort((logs - logs.mean()) / logs.std())
+    ends = scaled[:11].mean(), scaled[-11:].mean()
+    beyond = ((scaled < ends[0]) | (scaled > ends[1])).mean()
+    assert state.features[0].span == pytest.approx((*ends, beyond))
     newcomer = features.apply(state, {"spend": np.array([1.0, np.nan])})
     np.testing.assert_allclose(newcomer[:, 0], [-logs.mean() / logs.std(), np.nan])
 
@@ -324,13 +329,56 @@ def test_categories_are_places_among_the_levels_of_the_fit():
     town = np.array(["b", "a", None, "c", "a", ""], dtype=object)
     state, columns = learn(attributes(town=town), FeatureSpec("town", "category"))
     assert state.features[0].levels == ("a", "b", "c")
-    assert state.layout == {"numbers": 0, "levels": (3,), "counts": 0}
+    assert state.layout == {"numbers": 0, "levels": (3,), "counts": 0, "ranks": ()}
     np.testing.assert_array_equal(
         features.apply(state, columns)[:, 0], [1, 0, np.nan, 2, 0, np.nan]
     )
     later = {"town": np.array(["c", "never seen"], dtype=object)}
     np.testing.assert_array_equal(features.apply(state, later)[:, 0], [2, np.nan])
     assert features.from_json(features.to_json(state)) == state
+
+
+def test_ordinals_are_ranks_in_the_declared_order_and_other_texts_missing():
+    tier = np.array(["gold", "silver", None, "bronze", "tin", "gold"], dtype=object)
+    spec = FeatureSpec("tier", "ordinal", levels=("bronze", "silver", "gold"))
+    state, columns = learn(attributes(tier=tier), spec)
+    assert state.layout == {"numbers": 0, "levels": (), "counts": 0, "ranks": (3,)}
+    expected = [2, 1, np.nan, 0, np.nan, 2]
+    np.testing.assert_array_equal(features.apply(state, columns)[:, 0], expected)
+    assert features.from_json(features.to_json(state)) == state
+    assert features.lacking(attributes(tier=tier), state) == [
+        "1 customer has a value of 'tier' that is no level of the model: it counts as missing"
+    ]
+
+
+def test_numbers_beyond_those_of_the_fit_are_said():
+    values = np.arange(200.0)
+    specs = [FeatureSpec("v")]
+    state, _ = learn(attributes(v=values), *specs)
+    assert features.drifted(attributes(v=values), specs, state) == []
+    later = np.where(values < 30, values + 200, values)
+    [said] = features.drifted(attributes(v=later), specs, state)
+    assert said.startswith("18% of customers have a 'v' outside what the fit saw (there 5%)")
+
+
+def test_few_rows_for_many_features_are_said():
+    few = {f"v{j}": RNG.normal(size=12) for j in range(3)}
+    notes = learn(attributes(**few), FeatureSpec("*"))[0].notes
+    assert notes[0].startswith("12 rows for 3 features: priors say much")
+
+
+def test_missing_values_are_refused_by_name_and_share():
+    gaps = attributes(v=np.where(np.arange(40) < 10, np.nan, RNG.normal(size=40)))
+    state, columns = learn(gaps, FeatureSpec("v"))
+    with pytest.raises(InputRejected, match=r"missing in 'v' \(25.0%\), and the model refuses"):
+        features.refuse_gaps(state, features.apply(state, columns))
+
+
+def test_an_ordinal_without_two_of_its_levels_is_refused():
+    tier = np.array(["Gold", "Silver", "bronze"], dtype=object)
+    spec = FeatureSpec("tier", "ordinal", levels=("bronze", "silver", "gold"))
+    with pytest.raises(InputRejected, match="fewer than two of the levels bronze, silver, gold"):
+        learn(attributes(tier=tier), spec)
 
 
 def test_numeric_codes_are_categories_too():
@@ -357,7 +405,7 @@ def test_counts_carry_their_exposure_in_units_of_its_mean():
     state, columns = learn(data, count, FeatureSpec("new", "binary"))
     matrix = features.apply(state, columns)
     np.testing.assert_array_equal(matrix[:, 1:], [[3, 0.5], [0, 1.5], [np.nan, 1.0]])
-    assert state.layout == {"numbers": 0, "levels": (), "counts": 1}
+    assert state.layout == {"numbers": 0, "levels": (), "counts": 1, "ranks": ()}
     assert state.names == ("new", "visits")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayesseg.customers import summarise
-from bayesseg.ingest import read_purchases
+from bayesseg.ingest import Options, read_purchases
 from bayesseg.segmentation.outliers import apart
 
 START = dt.date(2023, 1, 2)
@@ -130,3 +130,11 @@ def test_a_customer_unlike_all_others_is_flagged_by_both_measures():
 def test_too_few_customers_are_not_compared():
     with read_purchases(log().query("customer_id < 'c0020'")) as purchases:
         assert apart(summarise(purchases)) is None
+
+
+def test_rows_without_an_id_name_nobody():
+    table = log(100).astype({"customer_id": object})
+    table.loc[[1, 2], "customer_id"] = [None, " "]
+    with read_purchases(table, Options(drop_missing_id=True)) as purchases:
+        [missing] = [f for f in purchases.provenance["findings"] if f["code"] == "id_missing"]
+        assert (missing["records"], purchases.ids_of(missing["records"])) == ([2, 3], [])

@@ -119,7 +119,7 @@ def test_a_missing_path_is_a_matter_of_usage(tmp_path):
 
 
 def test_a_directory_is_refused(tmp_path):
-    with pytest.raises(InputRejected, match="not a regular file"):
+    with pytest.raises(InputRejected, match="is a folder"):
         read_purchases(tmp_path)
 
 

@@ -338,7 +338,10 @@ def test_a_workbook_of_another_name_and_an_old_one_are_refused_with_the_way_out(
     [
         ([HEAD], "no rows"),
         ([], "the workbook is empty"),
-        ([["client", "date", None], ["a", DAY, 1]], "column 3 of the header has no name"),
+        (
+            [["client", "date", None], ["a", DAY, 1]],
+            "looks like the amount; the columns are client, date, column 3",
+        ),
         ([["client", "date", "date"], ["a", DAY, 1]], "names 'date' more than once"),
     ],
 )

@@ -16,6 +16,7 @@ from bayesseg.spec import PartSpec
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 LEVELS = (3, 2)
+RANKS = (4,)
 D = 2
 
 
@@ -28,6 +29,7 @@ def part(components: int = 2, covariance: str = "diag", df: float | str | None =
         "covariance": Prior("InverseWishart", {"extra_df": 2.0, "scale": 0.7}),
         "binary": Prior("Beta", {"alpha": 2.0, "beta": 1.0}),
         "category": Prior("Dirichlet", {"concentration": 1.5}),
+        "ordinal": Prior("Beta", {"alpha": 1.2, "beta": 1.6}),
         "rate": Prior("Exponential", {"scale": 2.0}),
         "size": Prior("LogNormal", {"median": 1.0, "sigma": 1.0}),
     }
@@ -38,7 +40,7 @@ def part(components: int = 2, covariance: str = "diag", df: float | str | None =
 
 
 def plan(covariance: str, df: float | str | None = None) -> gmm.Plan:
-    return gmm.plan(part(2, covariance, df), D, 1, LEVELS, 1)
+    return gmm.plan(part(2, covariance, df), D, 1, LEVELS, 1, RANKS)
 
 
 def from_prior(covariance: str, df: float | str | None, S: int, rng: np.random.Generator):
@@ -69,6 +71,8 @@ def from_prior(covariance: str, df: float | str | None, S: int, rng: np.random.G
     theta["category"] = np.zeros((S, K, 2, 3))
     for j, levels in enumerate(LEVELS):
         theta["category"][:, :, j, :levels] = rng.dirichlet(np.full(levels, 1.5), (S, K))
+    chance = rng.beta(1.2, 1.6, (S, K, 1, 1))
+    theta["ordinal"] = stats.binom.pmf(np.arange(RANKS[0]), RANKS[0] - 1, chance)
     theta["rate"] = rng.exponential(2.0, (S, K, 1))
     theta["size"] = np.repeat(np.exp(rng.normal(size=(S, 1, 1))), K, 1)
     return theta
@@ -120,8 +124,10 @@ def test_density_is_scipys_with_missing_cells_dropped(covariance, df):
                 if not np.isnan(row[3 + j]):
                     total += np.log(t["category"][j, int(row[3 + j])])
             if not np.isnan(row[5]):
-                r, mean = t["size"][0], t["rate"][0] * row[6]
-                total += stats.nbinom(r, r / (r + mean)).logpmf(row[5])
+                total += np.log(t["ordinal"][0, int(row[5])])
+            if not np.isnan(row[6]):
+                r, mean = t["size"][0], t["rate"][0] * row[7]
+                total += stats.nbinom(r, r / (r + mean)).logpmf(row[6])
             joint.append(total)
         assert actual[i, s] == pytest.approx(special.logsumexp(joint), abs=1e-9)
 
@@ -213,6 +219,7 @@ def functionals(theta):
         "category": theta["category"][:, :, 0, 0].sum(1),
         "evenness": (theta["category"] ** 2).sum((1, 2, 3)),
         "second category": theta["category"][:, :, 1, 1].sum(1),
+        "rank": (theta["ordinal"][:, :, 0] @ np.arange(RANKS[0])).sum(1),
         "rate": np.log(theta["rate"]).sum((1, 2)),
         "size": np.log(theta["size"][:, 0, 0]),
     }
@@ -309,6 +316,8 @@ def test_log_prior_is_that_of_the_priors(covariance):
         for k, (j, levels) in product(range(2), enumerate(LEVELS)):
             law = stats.dirichlet(np.full(levels, 1.5))
             expected += law.logpdf(t["category"][k, j, :levels])
+        height = t["ordinal"][:, 0] @ np.arange(RANKS[0]) / (RANKS[0] - 1)
+        expected += stats.beta(1.2, 1.6).logpdf(height).sum()
         expected += stats.expon(scale=2.0).logpdf(t["rate"]).sum()
         expected += stats.lognorm(1.0).logpdf(t["size"][0, 0])
         assert modes.log_prior(plan(covariance, 5.0), theta)[s] == pytest.approx(expected, abs=1e-9)

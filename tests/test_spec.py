@@ -76,6 +76,26 @@ CHANGES = {
     "a missing option": (r"^covariance +=.*$", "", "segments.covariance is missing"),
     "no component": (r"components( +)= \d", r"components\1= 0", "segments.components"),
     "a binary feature without prior": (r"^binary.*$", "", "segments.priors.binary is missing"),
+    "an ordinal without levels": (
+        'type   = "binary"',
+        'type = "ordinal"',
+        "levels and the type ordinal",
+    ),
+    "levels of no ordinal": (
+        'type   = "binary"',
+        'levels = ["a", "b"]',
+        "levels and the type ordinal",
+    ),
+    "a level twice": (
+        'type   = "binary"',
+        'type = "ordinal"\nlevels = ["a", "b", "a"]',
+        "2 to 50 different texts",
+    ),
+    "an ordinal without prior": (
+        'type   = "binary"',
+        'type = "ordinal"\nlevels = ["a", "b"]',
+        "segments.priors.ordinal is missing",
+    ),
     "an unknown transform": ('transform = "log1p"', 'transform = "sqrt"', "transform is 'sqrt'"),
     "an unknown time unit": ('"week"', '"fortnight"', "time_unit is 'fortnight'"),
     "another schema": (r"schema( +)= 1", r"schema\1= 2", "schema must be 1"),

@@ -6,7 +6,15 @@ from dataclasses import astuple, fields
 import numpy as np
 import pandas as pd
 import pytest
-from summary_case import by_pandas, in_cents, in_mills, master_frame, retail_lines, sample_frame
+from summary_case import (
+    by_pandas,
+    each_order_once,
+    in_cents,
+    in_mills,
+    master_frame,
+    retail_lines,
+    sample_frame,
+)
 
 from bayesseg.customers import Customers, activity, summarise, weekly
 from bayesseg.errors import InputRejected
@@ -203,7 +211,7 @@ def test_online_retail_is_accounted_for_line_by_line(retail):
 
 
 def test_online_retail_equals_a_summary_made_with_pandas(retail, shared):
-    rows = in_mills(retail_lines(shared))
+    rows = in_mills(each_order_once(retail_lines(shared)))
     expected = by_pandas(rows, "2011-12-09", unit=1000)
     actual = arrays(summarise(retail))
     for name in expected:

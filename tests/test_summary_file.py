@@ -9,15 +9,18 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from postgres_case import fill as fill_postgres
 from summary_case import sample_frame
 from typer.testing import CliRunner
 
 from bayesseg import fitting, sql
 from bayesseg.cli import app
-from bayesseg.customers import summarise
+from bayesseg.customers import money_of, summarise
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import read_purchases
 from bayesseg.ingest.ids import NOBODY
+from bayesseg.ingest.numbers import MISSING
+from bayesseg.posterior import load
 from bayesseg.spec import load_spec, with_engine
 from bayesseg.summary import OURS, read_summary
 
@@ -75,7 +78,7 @@ def test_a_summary_gives_the_customers_of_its_log(name, files, from_log):
 
 
 def test_a_table_in_weeks_with_two_decimals_gives_whole_days(files, from_log):
-    read = read_summary(files / "weeks.csv", as_of=DAY, time_unit="week")
+    read = read_summary(files / "weeks.csv", as_of=DAY, time_unit="week", money="revenue")
     for column in ("x", "t_x", "t_end", "n_orders"):
         np.testing.assert_array_equal(getattr(from_log, column), getattr(read, column), column)
     assert not read.first_known
@@ -114,6 +117,7 @@ TABLE = {
     "repeat_spend": [20.0, 0.0, 7.5],
     "first_spend": [1.0, 2.0, 3.0],
     "as_of": ["2024-06-01"] * 3,
+    "money": ["revenue"] * 3,
 }
 
 
@@ -139,6 +143,11 @@ TABLE = {
         ({"n": [2, 1, 1]}, "a row has an id, and n customers"),
         ({"n": [0, 1, 1]}, "n is below 1"),
         ({"as_of": ["2024-06-01", "2024-06-02", "2024-06-01"]}, "as_of differs"),
+        (
+            {"money": ["revenue", "margin", "revenue"]},
+            "money differs between rows: margin, revenue",
+        ),
+        ({"money": ["turnover"] * 3}, "column money says 'turnover'"),
     ],
 )
 def test_what_no_history_has_is_refused(changes, message):
@@ -174,6 +183,9 @@ THEIRS = {
         (THEIRS, {"time_unit": "day", "as_of": "2999-01-01"}, "in the future"),
         (TABLE, {"time_unit": "week"}, "t_x and t_end are days"),
         (TABLE, {"as_of": "2024-05-01"}, "the summary is as of 2024-06-01"),
+        (TABLE, {"money": "margin"}, "--money margin, but the summary says revenue"),
+        (TABLE, {"money": "profit"}, "--money 'profit' is unknown"),
+        (THEIRS, {"time_unit": "day", "as_of": DAY}, "whether its money is revenue or margin"),
     ],
 )
 def test_nothing_is_taken_on_trust(frame, options, message):
@@ -184,13 +196,20 @@ def test_nothing_is_taken_on_trust(frame, options, message):
 def test_times_that_are_no_whole_days_are_refused():
     frame = pd.DataFrame(THEIRS | {"recency": [2.07, 0.0]})
     with pytest.raises(InputRejected, match="recency is no whole number of days in 1 rows"):
-        read_summary(frame, as_of=DAY, time_unit="week")
+        read_summary(frame, as_of=DAY, time_unit="week", money="revenue")
 
 
 def test_the_names_of_lifetimes_are_read():
-    read = read_summary(pd.DataFrame(THEIRS), as_of=DAY, time_unit="week")
+    read = read_summary(pd.DataFrame(THEIRS), as_of=DAY, time_unit="week", money="margin")
     actual = [getattr(read, name).tolist() for name in ARRAYS[:5]]
     assert actual == [[2, 0], [14, 0], [21, 14], [2, 0], [10.0, 0.0]]
+
+
+def test_a_summary_says_what_its_money_is():
+    said = pd.DataFrame(TABLE | {"money": ["Margin "] * 3})
+    assert money_of(read_summary(said).provenance) == "margin"
+    unsaid = read_summary(pd.DataFrame(TABLE).drop(columns="money"), money="margin")
+    assert money_of(unsaid.provenance) == "margin"
 
 
 def test_segments_are_refused_where_the_first_spend_is_unknown(from_log, files):
@@ -218,13 +237,37 @@ def test_a_summary_is_fitted_and_scored(files, tmp_path, monkeypatch):
     assert (done.exit_code, "has no ids" in done.stderr) == (3, True)
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_a_fit_asks_the_warehouse_for_its_summary(engine, orders, posterior, tmp_path, request):
+    """The printed query goes back in: no purchase leaves the server, and the posterior is the same."""
+    frame = orders.assign(
+        date=pd.to_datetime(orders["date"]), amount=orders["amount"].astype(float)
+    )
+    if engine == "postgres":
+        where = request.getfixturevalue("postgres")
+        fill_postgres(where, "cdnow", frame)
+    else:
+        where = str(tmp_path / "shop.duckdb")
+        with duckdb.connect(where) as connection:
+            connection.register("given", frame)
+            connection.execute("CREATE TABLE cdnow AS FROM given")
+    words = "--table cdnow --customer-id customer_id --date date --amount amount --as-of 1997-09-30"
+    asked = CliRunner().invoke(app, ["sql", "--dialect", engine, *words.split()])
+    (tmp_path / "q.sql").write_text(asked.stdout)
+    words = ["fit", "--summary", "env:SHOP", "--query-file", str(tmp_path / "q.sql")]
+    words += ["-o", str(tmp_path / "run"), "--model", "bgnbd", "--engine", "laplace"]
+    done = CliRunner(env={"SHOP": where}).invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert bits(posterior, "purchase") == bits(load(tmp_path / "run"), "purchase")
+
+
 QUERY = "--dialect spark --table t --customer-id c --date d --amount a --as-of 2024-01-31"
 SQL = QUERY.split()
 
 
 def test_the_query_goes_to_stdout_and_its_caveats_elsewhere():
     done = CliRunner().invoke(app, ["sql", *SQL])
-    log = sql.Log("t", "c", "d", "a", nobody=tuple(NOBODY))
+    log = sql.Log("t", "c", "d", "a", nobody=tuple(NOBODY), nothing=MISSING)
     assert done.stdout == sql.statement(log, dt.date(2024, 1, 31), "spark", dbt=False) + "\n"
     assert "give --tz" in done.stderr
     done = CliRunner().invoke(app, ["sql", *SQL, "--json", "--histogram", "--tz", "Asia/Tokyo"])
@@ -245,6 +288,11 @@ def test_the_help_of_sql_imports_nothing_heavy():
         (["fit", "-o", "r"], "there is no DATA"),
         (["fit", "x.csv", "--summary", "s.csv", "-o", "r"], "DATA and --summary are both given"),
         (["fit", "x.csv", "--time-unit", "day", "-o", "r"], "--time-unit is about --summary"),
+        (["fit", "x.csv", "--money", "margin", "-o", "r"], "--money is about --summary"),
+        (["fit", "--summary", "env:NOWHERE", "-o", "r"], "no variable 'NOWHERE'"),
+        (["sql", *SQL, "--shares", "shop"], "give it to fit and score as --attributes"),
+        (["sql", *SQL, "--rates", "r.csv"], "convert all amounts to one currency in a view"),
+        (["sql", *SQL, "--extract", "sheet"], "give --order-id"),
         (["fit", "--summary", "s.csv", "--dedupe", "-o", "r"], "--dedupe is about a purchase log"),
         (["fit", "--summary", "s.csv", "--model", "segments", "-o", "r"], "reads no purchases"),
         (["sql", *SQL, "--refunds", "refuse"], "cannot be asked of a warehouse"),

@@ -115,7 +115,7 @@ def _lines(
     exposure = len(state.features)
     for d, feature in enumerate(state.features):
         values = rows[:, d]
-        if feature.type == "category":
+        if feature.levels:
             for level, places in _levels(feature, values):
                 is_one = np.isin(values, places).astype(np.float64)
                 yield feature, level, np.where(np.isnan(values), np.nan, is_one), once
@@ -177,6 +177,8 @@ def _together(member: Array) -> dict[str, Any]:
 
 def _pairs(member: Array, groups: Sequence[IntArray]) -> Array:
     """Mean probability over pairs of different customers: (S, groups, groups)."""
+    if not groups:
+        return np.empty((member.shape[1], 0, 0))
     sums = np.stack([member[rows].sum(0) for rows in groups], axis=1)  # (S, groups, K)
     itself = np.stack([(member[rows] ** 2).sum((0, 2)) for rows in groups], axis=1)
     n = np.array([len(rows) for rows in groups], dtype=np.float64)

@@ -31,7 +31,7 @@ type Theta = Mapping[str, Array]
 
 
 def layout(features: tuple[FeatureSpec, ...]) -> dict[str, Any]:
-    """What the simulated columns are: those of the model file, categories with three levels each."""
+    """What the simulated columns are: those of the model file, three levels to each that has levels."""
     base = [feature for feature in features if feature.role == "base"]
     kinds = [kind for f in base for kind in [f.type] * (_WILDCARD if f.column == "*" else 1)]
     return {
@@ -39,6 +39,7 @@ def layout(features: tuple[FeatureSpec, ...]) -> dict[str, Any]:
         "binaries": kinds.count("binary"),
         "levels": (_LEVELS,) * kinds.count("category"),
         "counts": kinds.count("count"),
+        "ranks": (_LEVELS,) * kinds.count("ordinal"),
     }
 
 
@@ -117,6 +118,19 @@ def _counts(
     }
 
 
+def _ordinals(
+    part: PartSpec,
+    prior: Mapping[str, Any],
+    shape: tuple[int, int],
+    width: int,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    from scipy import stats
+
+    chance = rng.beta(prior["alpha"], prior["beta"], (*shape, width, 1))
+    return {"ordinal": stats.binom.pmf(np.arange(_LEVELS), _LEVELS - 1, chance)}
+
+
 _DRAWN: Mapping[str, Callable[..., dict[str, Array]]] = {
     "mean": _numbers,
     "binary": lambda part, prior, shape, width, rng: {
@@ -125,6 +139,7 @@ _DRAWN: Mapping[str, Callable[..., dict[str, Array]]] = {
     "category": lambda part, prior, shape, width, rng: {
         "category": rng.dirichlet(np.full(_LEVELS, prior["concentration"]), (*shape, width))
     },
+    "ordinal": _ordinals,
     "rate": _counts,
 }
 """How the parameters of a block are drawn from their prior, by the name of its first."""
@@ -219,6 +234,7 @@ _OVERALL: Mapping[str, Callable[[Theta], Array]] = {
     "df": lambda theta: theta["df"][:, :1],
     "binary": _averaged("binary"),
     "category": lambda theta: _averaged("category")(theta)[..., :-1],
+    "ordinal": lambda theta: _averaged("ordinal")(theta)[..., :-1],
     "rate": lambda theta: np.log(theta["rate"]).mean(1),
     "size": lambda theta: np.log(theta["size"][:, 0]),
 }

@@ -261,29 +261,41 @@ class SummaryFlags:
     """A customer summary in place of the purchase log."""
 
     summary: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="Instead of DATA: customers as bayesseg sql gives them, or as lifetimes has them.",
+            metavar="SOURCE",
+            help="Instead of DATA: customers as bayesseg sql gives them, or as lifetimes has them; a "
+            "file, or as for --from a server that --query-file asks.",
         ),
     ] = None
     time_unit: Annotated[
         str | None,
         typer.Option(
             metavar="UNIT",
-            help="Of recency and T in FILE, as lifetimes has them: day, week, month.",
+            help="Of recency and T in SOURCE, as lifetimes has them: day, week, month.",
+        ),
+    ] = None
+    money: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What spend in SOURCE is, where no column money says it: revenue or margin.",
         ),
     ] = None
 
     def __post_init__(self) -> None:
-        if self.time_unit is not None and self.summary is None:
-            raise UsageError("--time-unit is about --summary, which is not given")
+        for name in ("time_unit", "money"):
+            if getattr(self, name) is not None and self.summary is None:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is about --summary, which is not given")
 
 
 Facts = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
-        metavar="FILE", help="Facts about customers, one row each, joined by id; may be repeated."
+        metavar="FILE[#NAME]",
+        help="Facts about customers, one row each, joined by id; may be repeated. FILE as in DATA and "
+        "--from, NAME a sheet of a workbook or a table of a database.",
     ),
 ]
 

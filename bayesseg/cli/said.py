@@ -36,6 +36,8 @@ def say_provenance(provenance: Mapping[str, Any], shell: Shell) -> None:
         say_schema(provenance["schema"], shell)
     if provenance.get("policies", {}).get("money") == "margin":
         shell.say("money is margin: each amount less its cost")
+    elif "summary" in provenance:
+        shell.say("money is revenue")
     for column, levels in provenance.get("shares", {}).items():
         shell.say(f"shares of spend by {column}: {', '.join([*levels, '(other)'])}")
     if "as_of" in provenance:

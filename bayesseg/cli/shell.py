@@ -15,11 +15,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from unicodedata import category
 
 import typer
 
+from bayesseg._files import NO_ROOM, no_room
 from bayesseg.errors import BayessegError, ResourcesMissing, UsageError
 
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
@@ -137,6 +139,8 @@ def _explained(error: BaseException) -> BayessegError:
         return ResourcesMissing(
             "out of memory", fix="close other programs or give a smaller --chunk"
         )
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return no_room(error.strerror)
     return BayessegError(
         f"internal error: {type(error).__name__}: {error}",
         fix="this is a bug; run again with --debug and report the traceback",
@@ -146,8 +150,12 @@ def _explained(error: BaseException) -> BayessegError:
 def listen() -> None:
     """Stop at once and tidily on Ctrl-C and SIGTERM; a second one stops the hard way.
 
-    What stdout cannot encode is printed as ``?``.
+    What stdout cannot encode is printed as ``?``. A stream that the caller closed is opened on nothing,
+    lest the next file takes its place and is written to by what is said.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     for number in SIGNALS:
@@ -187,7 +195,13 @@ def finish(outcome: Outcome, shell: Shell) -> int:
     if shell.as_json:
         head = {"schema_version": SCHEMA_VERSION, "exit_code": code, "warnings": shell.warnings}
         tail = {} if error is None else {"error": described(error)}
-        print(json.dumps({**head, **outcome.document, **tail}, indent=1, default=str))
+        text = json.dumps({**head, **outcome.document, **tail}, indent=1, default=str)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as full:
+            return finish(Outcome({}, _explained(full)), Shell())
     elif error is not None:
         shell.say(f"error: {error}")
     return code

@@ -1,8 +1,9 @@
-"""Blocks of columns that are no measurement: yes or no, categories, counts. L4."""
+"""Blocks of columns that are no measurement: yes or no, categories, grades, counts. L4."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -93,15 +94,18 @@ def _binary_draw(stats: Array, params: Params, prior: Numbers, rng: np.random.Ge
 
 
 def _binary_mode(stats: Array, params: Params, prior: Numbers) -> Params:
-    a, b = _sides(stats, prior)
+    return (_peak(*_sides(stats, prior)),)
+
+
+def _peak(a: Array, b: Array) -> Array:
+    """Where the density of Beta(a, b) is highest."""
     total = a + b - 2.0
-    return (_inside(np.where(total > 0.0, (a - 1.0) / np.maximum(total, _FLOOR), 0.5)),)
+    return _inside(np.where(total > 0.0, (a - 1.0) / np.maximum(total, _FLOOR), 0.5))
 
 
-def _binary_log_prior(params: Params, prior: Numbers) -> Array:
+def _beta_log_prior(p: Array, prior: Numbers) -> Array:
     a, b = prior["alpha"], prior["beta"]
     constant = float(gammaln(a + b) - gammaln(a) - gammaln(b))
-    (p,) = params
     return np.asarray((constant + (a - 1) * np.log(p) + (b - 1) * np.log1p(-p)).sum((1, 2)))
 
 
@@ -118,7 +122,7 @@ def binary(columns: slice, prior: Numbers) -> Block:
         _level_drawn,
         _binary_draw,
         _binary_mode,
-        _binary_log_prior,
+        lambda params, prior: _beta_log_prior(params[0], prior),
         lambda starts, components, prior: (np.full((starts, components, width), 0.5),),
     )
 
@@ -166,8 +170,65 @@ def _category_log_prior(there: npt.NDArray[np.bool_], params: Params, prior: Num
     return np.asarray(constant + (a - 1.0) * logs.sum((1, 2, 3)))
 
 
-def category(columns: slice, prior: Numbers) -> Block:
-    """Independent categorical columns: shares of levels Dirichlet(concentration).
+# --- ordered levels ------------------------------------------------------------------------------
+# The rank of a level is Binomial(levels - 1, chance), chance ~ Beta: one number says how high a
+# component stands. A normal curve on ranks or normal scores would collapse on a level.
+
+
+def _ranks(there: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Steps below and above each level: (columns, levels)."""
+    rank = np.arange(there.shape[1]) * there
+    above = (there.sum(1, keepdims=True) - 1 - rank) * there
+    return rank.astype(np.float64), above.astype(np.float64)
+
+
+def _steps(there: npt.NDArray[np.bool_], stats: Array, prior: Numbers) -> tuple[Array, Array]:
+    """Beta numbers of the steps taken and not taken, data included: (S, K, columns)."""
+    counts = stats.reshape(*stats.shape[:2], *there.shape)
+    below, above = _ranks(there)
+    taken, left = (np.einsum("skdl,dl->skd", counts, steps) for steps in (below, above))
+    return prior["alpha"] + taken, prior["beta"] + left
+
+
+def _binomial(there: npt.NDArray[np.bool_], chance: Array) -> Array:
+    """Shares of levels, (S, K, columns, levels)."""
+    below, above = _ranks(there)
+    ways = gammaln(there.sum(1, keepdims=True)) - gammaln(below + 1.0) - gammaln(above + 1.0)
+    p = _inside(chance)[..., None]
+    return np.asarray(np.exp(ways + below * np.log(p) + above * np.log1p(-p)) * there)
+
+
+def _ordinal_draw(
+    there: npt.NDArray[np.bool_],
+    stats: Array,
+    params: Params,
+    prior: Numbers,
+    rng: np.random.Generator,
+) -> Params:
+    return (_binomial(there, rng.beta(*_steps(there, stats, prior))),)
+
+
+def _ordinal_mode(
+    there: npt.NDArray[np.bool_], stats: Array, params: Params, prior: Numbers
+) -> Params:
+    return (_binomial(there, _peak(*_steps(there, stats, prior))),)
+
+
+def _ordinal_log_prior(there: npt.NDArray[np.bool_], params: Params, prior: Numbers) -> Array:
+    (shares,) = params
+    chance = (shares * _ranks(there)[0]).sum(-1) / (there.sum(1) - 1.0)
+    return _beta_log_prior(_inside(chance), prior)
+
+
+def _of_levels(
+    name: str,
+    columns: slice,
+    prior: Numbers,
+    draw: Callable[..., Params],
+    mode: Callable[..., Params],
+    log_prior: Callable[..., Array],
+) -> Block:
+    """Columns of levels, told by their shares in each component.
 
     ``prior["levels"]`` gives the number of levels of each column; shares are (S, K, columns, most
     levels), zero where a column has fewer.
@@ -181,18 +242,30 @@ def category(columns: slice, prior: Numbers) -> Block:
         )
 
     return Block(
-        ("category",),
+        (name,),
         columns,
         prior,
         _category_prepare,
         _level_loglik,
         _level_expected,
         _level_drawn,
-        partial(_category_draw, there),
-        partial(_category_mode, there),
-        partial(_category_log_prior, there),
+        partial(draw, there),
+        partial(mode, there),
+        partial(log_prior, there),
         start,
     )
+
+
+def category(columns: slice, prior: Numbers) -> Block:
+    """Independent categorical columns: shares of levels Dirichlet(concentration)."""
+    return _of_levels(
+        "category", columns, prior, _category_draw, _category_mode, _category_log_prior
+    )
+
+
+def ordinal(columns: slice, prior: Numbers) -> Block:
+    """Independent ordered columns: ranks binomial, their chance Beta(alpha, beta)."""
+    return _of_levels("ordinal", columns, prior, _ordinal_draw, _ordinal_mode, _ordinal_log_prior)
 
 
 # --- counts --------------------------------------------------------------------------------------

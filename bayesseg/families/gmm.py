@@ -1,8 +1,8 @@
-"""Mixture of number, yes-or-no, categorical and count columns. L4.
+"""Mixture of number, yes-or-no, categorical, ordinal and count columns. L4.
 
 p(x_i) = sum_k w_k prod_b f_b(x_ib | theta_kb) over blocks b of columns (Fruhwirth-Schnatter 2006,
-chapter 6). Columns of the matrix: numbers, yes-or-no, categories (as 0, 1, ...), counts, then the
-exposure of each count. The names in a set of parameters say which blocks there are.
+chapter 6). Columns of the matrix: numbers, yes-or-no, categories and ordinals (as 0, 1, ...), counts,
+then the exposure of each count. The names in a set of parameters say which blocks there are.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def plan(
     binaries: int,
     levels: Sequence[int] = (),
     counts: int = 0,
+    ranks: Sequence[int] = (),
 ) -> Plan:
     """The blocks of a model file for a matrix.
 
@@ -76,7 +77,8 @@ def plan(
         numbers: how many number columns come first.
         binaries: how many yes-or-no columns follow.
         levels: the number of levels of each categorical column after these.
-        counts: how many columns of counts come then; as many of exposures end the matrix.
+        counts: how many columns of counts end it, before as many of exposures.
+        ranks: the number of levels of each ordinal column, between categories and counts.
 
     Raises:
         UsageError: an option or prior is missing or unknown.
@@ -94,7 +96,7 @@ def plan(
             f"segments.covariance is {covariance!r}", fix=f"choices: {', '.join(_normal.KINDS)}"
         )
     blocks: list[Block] = []
-    ends = np.cumsum([0, numbers, binaries, len(levels), 2 * counts]).tolist()
+    ends = np.cumsum([0, numbers, binaries, len(levels), len(ranks), 2 * counts]).tolist()
     places = [slice(*span) for span in pairwise(ends)]
     if numbers:
         prior = _numbers(part, "mean", "covariance")
@@ -120,10 +122,16 @@ def plan(
     if levels:
         prior = _numbers(part, "category") | {"levels": tuple(levels)}
         blocks.append(_discrete.category(places[2], prior))
+    if ranks:
+        prior = _numbers(part, "ordinal") | {"levels": tuple(ranks)}
+        blocks.append(_discrete.ordinal(places[3], prior))
     if counts:
-        blocks.append(_discrete.count(places[3], _numbers(part, "rate", "size")))
+        blocks.append(_discrete.count(places[4], _numbers(part, "rate", "size")))
     concentration = float(_numbers(part, "weights")["concentration"])
     return Plan(tuple(blocks), components, concentration, open_ended)
+
+
+_LEVELED = {"category": _discrete.category, "ordinal": _discrete.ordinal}
 
 
 def _blocks_of(theta: Theta) -> tuple[Block, ...]:
@@ -142,9 +150,10 @@ def _blocks_of(theta: Theta) -> tuple[Block, ...]:
         found.append(_normal.block(kind, columns(theta["mean"].shape[-1]), tails))
     if "binary" in theta:
         found.append(_discrete.binary(columns(theta["binary"].shape[-1]), {}))
-    if "category" in theta:
-        width, levels = theta["category"].shape[-2:]
-        found.append(_discrete.category(columns(width), {"levels": (levels,) * width}))
+    for name, block in _LEVELED.items():
+        if name in theta:
+            width, levels = theta[name].shape[-2:]
+            found.append(block(columns(width), {"levels": (levels,) * width}))
     if "rate" in theta:
         found.append(_discrete.count(columns(2 * theta["rate"].shape[-1]), {}))
     return tuple(found)
@@ -181,7 +190,8 @@ def responsibilities(theta: Theta, matrix: Array) -> Array:
     Args:
         theta: ``weights`` (S, K), and what the columns call for: ``mean`` (S, K, D) with ``variance``
             (S, K, D) or ``covariance`` (S, K, D, D) and, for Student-t, ``df`` (S, K); ``binary``
-            (S, K, B); ``category`` (S, K, columns, levels); ``rate`` and ``size`` (S, K, counts).
+            (S, K, B); ``category`` and ``ordinal`` (S, K, columns, levels); ``rate`` and ``size``
+            (S, K, counts).
         matrix: (N, columns), NaN where missing.
 
     Returns:
@@ -247,8 +257,8 @@ def simulate(theta: Theta, size: int, rng: np.random.Generator) -> tuple[Array, 
     if "binary" in theta:
         chances = theta["binary"][z]
         columns.append((rng.random(chances.shape) < chances).astype(np.float64))
-    if "category" in theta:
-        below = theta["category"][z].cumsum(-1)
+    for name in (name for name in _LEVELED if name in theta):
+        below = theta[name][z].cumsum(-1)
         drawn = rng.random((*below.shape[:2], 1)) * below[..., -1:]
         columns.append((drawn >= below).sum(-1).astype(np.float64))
     if "rate" in theta:
@@ -284,6 +294,13 @@ FAMILY = Family(
             "",
             "share of each level",
             ("segment", "categorical_feature", "level"),
+        ),
+        Param(
+            "ordinal",
+            "simplex",
+            "",
+            "share of each level, binomial in its rank",
+            ("segment", "ordinal_feature", "rank"),
         ),
         Param("rate", "positive", "", "count at the mean exposure", ("segment", "count_feature")),
         Param("size", "positive", "", "how even the counts are (r)", ("segment", "count_feature")),

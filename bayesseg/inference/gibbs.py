@@ -39,7 +39,7 @@ MOST_PATTERNS = 64
 _VISITS = 4
 _VISIT_ROWS = 5000
 _OVERLAP_ROWS = 20_000
-_SHOWN = ("weights", "mean", "binary", "category", "rate")
+_SHOWN = ("weights", "mean", "binary", "category", "ordinal", "rate")
 
 
 def _starts(run: Run, modes: Modes, rng: np.random.Generator) -> Theta:
@@ -201,7 +201,16 @@ def _prepared(part: PartSpec, matrix: Array) -> Array:
             fix='set missing = "model" in [segments] to integrate them out',
             code="missing_values",
         )
-    return np.ascontiguousarray(matrix[np.lexsort(matrix.T[::-1])])
+    rows = np.ascontiguousarray(matrix[np.lexsort(matrix.T[::-1])])
+    again = (rows[1:] == rows[:-1]) | (np.isnan(rows[1:]) & np.isnan(rows[:-1]))
+    distinct, asked = len(rows) - int(again.all(1).sum()), part.options["components"]
+    if isinstance(asked, int) and asked > distinct:
+        raise InputRejected(
+            f"{asked} segments are asked of {distinct} different customers",
+            fix="set a smaller number of components in [segments]",
+            code="too_few",
+        )
+    return rows
 
 
 def _split(plan: Plan, rows: Array) -> tuple[Part, ...]:
@@ -227,6 +236,7 @@ def gibbs(
     numbers: int,
     levels: Sequence[int] = (),
     counts: int = 0,
+    ranks: Sequence[int] = (),
     on_progress: OnProgress | None = None,
     threads: int | None = None,
 ) -> Draws:
@@ -240,7 +250,8 @@ def gibbs(
         seed: not negative.
         numbers: how many of the columns are number features; yes-or-no ones follow.
         levels: the number of levels of each categorical column, which come next.
-        counts: how many columns of counts come then; as many of exposures end the matrix.
+        counts: how many columns of counts end it, before as many of exposures.
+        ranks: the number of levels of each ordinal column, between categories and counts.
         on_progress: told of every hundredth iteration.
         threads: at most so many; the draws do not depend on it.
 
@@ -256,8 +267,8 @@ def gibbs(
     """
     began = time.perf_counter()
     rows = _prepared(part, matrix)
-    binaries = matrix.shape[1] - numbers - len(levels) - 2 * counts
-    plan: Plan = family.gibbs(part, numbers, binaries, levels, counts)
+    binaries = matrix.shape[1] - numbers - len(levels) - len(ranks) - 2 * counts
+    plan: Plan = family.gibbs(part, numbers, binaries, levels, counts, ranks)
     parts = _split(plan, rows)
     threads = threads or numba.config.NUMBA_NUM_THREADS
     total = inference.tune + inference.draws

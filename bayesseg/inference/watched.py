@@ -88,7 +88,7 @@ def watched(values: Mapping[str, Array]) -> Array:
             array = np.diagonal(array, axis1=-2, axis2=-1)
         if name in ("variance", "covariance", "rate", "size"):
             array = np.log(array)
-        if name in ("binary", "category", "coassignment"):
+        if name in ("binary", "category", "ordinal", "coassignment"):
             array = logit(np.clip(array, _NEVER, 1.0 - _NEVER))
         if name == "df":  # on a grid, or fixed
             continue

@@ -27,6 +27,7 @@ def read_table(
     source: Source,
     customer_id: str | None = None,
     *,
+    like: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     sheet: str | None = None,
@@ -37,8 +38,9 @@ def read_table(
     """Read one row a customer: ids, columns by name, provenance.
 
     A column is a number where every text in it reads as one (missing ones apart), without the
-    leading zeros of a code; everything else stays text. Without an id column the row number is
-    the id, and the provenance says so.
+    leading zeros of a code; everything else stays text. The id column is ``customer_id``, else the
+    one named ``like`` another table's, else one of a known name. Without any the row number is the
+    id, and the provenance says so.
 
     Raises:
         InputRejected: unreadable source, missing or repeated ids, an infinite number.
@@ -46,7 +48,7 @@ def read_table(
     with tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch:
         how = How(encoding, delimiter, sheet, table, query)
         with opened(source, Path(scratch), how) as relation:
-            name = _id_name(list(relation.types), customer_id)
+            name = _id_name(list(relation.types), customer_id, like)
             facts = {n: f"v{i}" for i, n in enumerate(relation.types) if n != name}
             _load(relation, name, facts)
         with relation.connection as connection:
@@ -85,9 +87,11 @@ def read_table(
     return ids, columns, provenance
 
 
-def _id_name(names: list[str], given: str | None) -> str | None:
+def _id_name(names: list[str], given: str | None, like: str | None) -> str | None:
     if given is not None:
         return known(given, names, "--customer-id")
+    if like in names:
+        return like
     return next(iter(matching("customer_id", names)), None)
 
 

@@ -16,7 +16,7 @@ from bayesseg.ingest.findings import finding, many, records
 from bayesseg.ingest.ids import find_nobody, folded, placeholders
 from bayesseg.ingest.numbers import trimmed
 from bayesseg.ingest.options import Options, flag
-from bayesseg.ingest.raw import EXACT, Typed
+from bayesseg.ingest.raw import EXACT, WIDE, Typed
 from bayesseg.ingest.refusals import collected, together
 
 FIXES: Mapping[str, str] = {
@@ -107,7 +107,7 @@ def _type_rows(
     extra, carried, uncosted = "", list(typed.carried), ""
     if typed.currency.converted:
         currency = f", {currency_of('raw.u')} AS currency"
-        worth = f"TRY_CAST(amount * rate AS {EXACT})"
+        worth = f"TRY_CAST(CAST(amount AS {WIDE}) * rate AS {EXACT})"
         read = (
             "(SELECT read.*, rate FROM read ASOF LEFT JOIN rates "
             "ON read.currency = rates.currency AND read.day >= rates.since)"
@@ -117,7 +117,8 @@ def _type_rows(
             f"WHEN {worth} IS NULL THEN 'amount_unreadable' "
         )
         carried = [
-            f"TRY_CAST(cost * rate AS {EXACT}) AS cost" if n == "cost" else n for n in carried
+            f"TRY_CAST(CAST(cost AS {WIDE}) * rate AS {EXACT}) AS cost" if n == "cost" else n
+            for n in carried
         ]
     if typed.cost_missing:
         extra = f", {typed.cost_missing} AS no_cost"
@@ -125,16 +126,17 @@ def _type_rows(
     extra += "".join(f", {value} AS {name}" for name, value in typed.carried.items())
     if options.extract:
         # An order is one customer's id on one day; numbers that start again each year stay apart.
+        lines = "count(DISTINCT f)" if options.dedupe else "count(*)"
         connection.execute(
-            "CREATE TEMP TABLE kept AS SELECT o, c, d, e FROM (SELECT o, c, d, e, row_number() "
-            "OVER (PARTITION BY o, c, d ORDER BY count(*) DESC, e) AS place FROM raw "
-            "WHERE o IS NOT NULL GROUP BY o, c, d, e) WHERE place = 1"
+            f"CREATE TEMP TABLE kept AS SELECT o, c, d, e FROM (SELECT o, c, d, e, row_number() "
+            f"OVER (PARTITION BY o, c, d ORDER BY {lines} DESC, e) AS place FROM raw "
+            f"WHERE {order} IS NOT NULL GROUP BY o, c, d, e) WHERE place = 1"
         )
         join = (
             "LEFT JOIN kept ON raw.o = kept.o AND raw.c IS NOT DISTINCT FROM kept.c "
             "AND raw.d IS NOT DISTINCT FROM kept.d"
         )
-        overlap = "raw.o IS NOT NULL AND raw.e IS DISTINCT FROM kept.e"
+        overlap = f"{order} IS NOT NULL AND raw.e IS DISTINCT FROM kept.e"
     connection.execute(
         f"CREATE TABLE rows AS WITH read AS (SELECT raw.record, raw.f, {overlap} AS overlap, "
         "CASE WHEN read_c.value IS NOT NULL THEN read_c.code END AS customer_id, "
@@ -198,7 +200,7 @@ def _bad_rows(
         wanted = reason == "id_missing" and options.drop_missing_id
         level = "note" if wanted else "warning"
         fix = "" if wanted else FIXES[reason]
-        fix += _written(connection) if reason == "amount_unreadable" else ""
+        fix = f"{_written(connection)}{fix}" if reason == "amount_unreadable" else fix
         findings.append(finding(reason, level, count, message, fix, found))
     counted = {r: n for r, n in bad.items() if r != "id_missing" or not options.drop_missing_id}
     share = sum(counted.values()) / rows_in
@@ -209,7 +211,11 @@ def _bad_rows(
         f"{sum(counted.values()):,} of {rows_in:,} rows ({share:.1%}) cannot be used: "
         + "; ".join(f["message"] for f in reasons),
         fix="; ".join(f["fix"] for f in reasons)
-        + f"; or set more aside by {flag('max_bad')} (now {options.max_bad:g})",
+        + (
+            f"; or set more aside by {flag('max_bad')} (now {options.max_bad:g})"
+            if share < 0.5
+            else ""
+        ),
         code="too_many_bad_rows",
         details={"rows_in": rows_in, "excluded": counted, "findings": reasons},
     )
@@ -229,7 +235,7 @@ def _written(connection: duckdb.DuckDBPyConnection) -> str:
     assert row is not None
     flags = [f"--currency-symbol {row[0]}"] if row[0] else []
     flags += ["--accounting-negatives"] if row[1] else []
-    return "".join(f", or {one}" for one in flags)
+    return f"give {' and '.join(flags)}, or " if flags else ""
 
 
 def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[str, Any]:
@@ -303,7 +309,7 @@ def _costs(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[dict[str
     """Lines that cost something while money went back, or the reverse."""
     if not typed.cost_missing:
         return []
-    tail = "FROM rows WHERE reason IS NULL AND amount * cost < 0"
+    tail = "FROM rows WHERE reason IS NULL AND sign(amount) * sign(cost) < 0"
     count = _count(connection, tail)
     message = f"{many(count, 'row')} whose cost has the other sign than the amount"
     fix = 'a refund takes its cost back: give the cost of the line, such as --cost "Quantity * UnitCost"'

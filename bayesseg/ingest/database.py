@@ -14,7 +14,7 @@ from bayesseg.errors import InputRejected, ResourcesMissing, UsageError
 from bayesseg.ingest.session import confined, identifier, literal
 
 BATCH = 100_000
-_MEMORY = "1GB"
+_MEMORY = "500MB"
 _TIMEOUT = 10
 _LAST_SEMICOLON = re.compile(r";(\s|--[^\n]*(\n|$))*$")
 _PART = r'"(?:[^"]|"")+"|[^".]+'

@@ -22,6 +22,23 @@ _PARTS = (
 )
 
 
+_MONTHS = {
+    "janv(ier)?": "January",
+    "f[ée]vr?(ier)?": "February",
+    "mars": "March",
+    "avr(il)?": "April",
+    "mai": "May",
+    "juin": "June",
+    "juil(let)?": "July",
+    "ao[uû]t": "August",
+    "sept(embre)?": "September",
+    "oct(obre)?": "October",
+    "nov(embre)?": "November",
+    "d[ée]c(embre)?": "December",
+}
+"""French months, whole or cut short."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """Texts that match ``pattern`` are read by one of ``formats``."""
@@ -48,11 +65,12 @@ def _shapes() -> tuple[_Shape, ...]:
     for mark in "- ":
         marks += [
             _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{3}}{mark}\d{{4}}", (f"%d{mark}%b{mark}%Y",)),
-            _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{4,}}{mark}\d{{4}}", (f"%d{mark}%B{mark}%Y",)),
+            _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{3}}{mark}\d{{2}}", (f"%d{mark}%b{mark}%y",)),
+            _Shape(rf"\d{{1,2}}{mark}[A-Za-z]{{3,}}{mark}\d{{4}}", (f"%d{mark}%B{mark}%Y",)),
         ]
     marks += [
         _Shape(r"[A-Za-z]{3} \d{1,2}, \d{4}", ("%b %d, %Y",)),
-        _Shape(r"[A-Za-z]{4,} \d{1,2}, \d{4}", ("%B %d, %Y",)),
+        _Shape(r"[A-Za-z]{3,} \d{1,2}, \d{4}", ("%B %d, %Y",)),
     ]
     return tuple(marks)
 
@@ -68,6 +86,7 @@ def as_day(column: str, form: str, zone: str | None = None) -> str:
     """
     text, own_clock = trimmed(column), re.search(r"%[HIcXT]", form)
     plain = text if own_clock else f"regexp_replace({text}, {literal(_CLOCK)}, '')"
+    plain = _english(plain, form)
     parsed = f"TRY_STRPTIME({plain}, {literal(form)})"
     if "%z" in form:
         return f"CAST({parsed} AT TIME ZONE {literal(zone or 'UTC')} AS DATE)"
@@ -79,6 +98,16 @@ def as_day(column: str, form: str, zone: str | None = None) -> str:
     there = in_zone(f"{parsed} + {_since_midnight(text)}", zone)
     aware = f"regexp_matches({text}, {literal(_ZONE)})"
     return f"CAST(CASE WHEN {aware} THEN {there} ELSE {parsed} END AS DATE)"
+
+
+def _english(text: str, form: str) -> str:
+    """SQL: French names of months, whole or cut short, as strptime reads them."""
+    if not re.search("%[bB]", form):
+        return text
+    for french, english in _MONTHS.items():
+        name = english if "%B" in form else english[:3]
+        text = f"regexp_replace({text}, '(?i)\\b{french}\\b[.]?', '{name}')"
+    return f"regexp_replace({text}, '^1er ', '1 ')"
 
 
 def in_zone(moment: str, zone: str) -> str:
@@ -157,7 +186,9 @@ def date_format(
         return best, f"{hits[best]:,} of {total:,} values"
     if hits[twin] == hits[best]:
         raise InputRejected(
-            f"every date reads by {best} and by {twin}",
+            f"every date reads day first and month first ({best} and {twin})"
+            if best.startswith("%d")
+            else f"every date reads by {best} and by {twin}",
             fix=f"give --date-format {best} or --date-format {twin}",
             code="date_ambiguous",
         )

@@ -37,6 +37,11 @@ NOBODY = [
     "dummy",
     "xxx",
     "nobody",
+    "total",
+    "grand total",
+    "total général",
+    "subtotal",
+    "sous-total",
 ]
 """Ids that stand for nobody, whatever their case; ``0`` does too unless ids count from it."""
 _HEAVY, _ROWS, _IDS = 0.3, 100, 20

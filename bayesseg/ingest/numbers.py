@@ -10,8 +10,14 @@ import duckdb
 from bayesseg.errors import InputRejected
 from bayesseg.ingest.session import literal
 
-SPACES = "\u0020\u00a0\u202f\u2009"
-"""Space, no-break space, narrow no-break space, thin space: thousands separators, with ``'``."""
+_NAMES = {
+    "\u0020": "space",
+    "\u00a0": "no-break space",
+    "\u202f": "narrow no-break space",
+    "\u2009": "thin space",
+}
+SPACES = "".join(_NAMES)
+"""Thousands separators, with ``'``."""
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-")
 """Texts that stand for no amount, whatever their case."""
@@ -89,10 +95,10 @@ def decimal_mark(
         )
     if undecided := [mark for mark in ".," if open_cases[mark]]:
         mark = undecided[0]
-        example = f"10{mark}500"
+        other = "," if mark == "." else "."
         raise InputRejected(
-            f"{open_cases[mark]:,} amounts look like {example}: ten and a half or ten thousand?",
-            fix="give --decimal . or --decimal ,",
+            f"{open_cases[mark]:,} amounts look like 10{mark}500: ten and a half or ten thousand?",
+            fix=f"give --decimal {mark} if it is ten and a half, --decimal {other} if ten thousand",
             code="decimal_ambiguous",
         )
     return ".", "no value has decimals"
@@ -113,8 +119,7 @@ def thousands(
     ).fetchone()
     if row is None:
         return None
-    sign = row[0] if row[0] in ".,'" else f"U+{ord(row[0]):04X}"
-    return sign, f"{int(row[1]):,} values"
+    return _NAMES.get(row[0], row[0]), f"{int(row[1]):,} values"
 
 
 def _patterns(mark: str, other: str) -> tuple[str, str]:

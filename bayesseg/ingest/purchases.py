@@ -17,6 +17,7 @@ from bayesseg.errors import InputRejected, ResourcesMissing
 from bayesseg.ingest.clean import FIXES, clean
 from bayesseg.ingest.columns import Roles, resolve
 from bayesseg.ingest.findings import finding, many
+from bayesseg.ingest.numbers import trimmed
 from bayesseg.ingest.options import Options
 from bayesseg.ingest.quality import quality
 from bayesseg.ingest.raw import infer, load, shown
@@ -66,7 +67,9 @@ class Purchases:
     def ids_of(self, records: Sequence[int]) -> list[str]:
         """The ids in the named records, as far as they are readable; for people who asked for them."""
         found = self.connection.execute(
-            "SELECT id FROM who WHERE record IN (SELECT unnest(?)) ORDER BY record", [list(records)]
+            f"SELECT id FROM who WHERE record IN (SELECT unnest(?)) AND {trimmed('id')} <> '' "
+            "ORDER BY record",
+            [list(records)],
         ).fetchall()
         return list(dict.fromkeys(one for (one,) in found))
 
@@ -247,7 +250,7 @@ def _encoding_finding(dialect: Mapping[str, tuple[str, str, str]]) -> list[dict[
     if value != "cp1252" or origin == "given":
         return []
     message = f"{why}: the file is read as cp1252 (Western European Windows)"
-    return [finding("encoding_assumed", "warning", 1, message, "give --encoding if this is wrong")]
+    return [finding("encoding_assumed", "note", 1, message, "give --encoding if this is wrong")]
 
 
 def _same_encoding(

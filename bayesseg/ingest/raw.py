@@ -26,6 +26,8 @@ NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DECIMAL\(|FLOAT$|DOUBL
 
 EXACT = "DECIMAL(18,4)"
 """Money: sums are exact, whatever the order of the rows and the number of threads."""
+WIDE = "DECIMAL(38,6)"
+"""What DuckDB multiplies and adds in without an overflow: of 18 digits it makes 18 again."""
 _FACTOR = "DECIMAL(18,6)"
 _POINTED = "DECIMAL(38,10)"
 _LONGEST = 60
@@ -233,7 +235,8 @@ def _sum(terms_of: Terms, factors: Mapping[str, str]) -> str:
     for sign, names in terms_of:
         product = factors[names[0]]
         for name in names[1:]:
-            product = f"TRY_CAST({product} * {factors[name]} AS {_FACTOR})"
+            product = f"TRY_CAST(CAST({product} AS {WIDE}) * {factors[name]} AS {_FACTOR})"
+        product = f"CAST({product} AS {WIDE})" if len(terms_of) > 1 else product
         terms.append(f"{'-' if sign < 0 else '+'} {product}")
     return f"({' '.join(terms)})"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "800MB"
+"""Of DuckDB alone: with rows on their way in and customers on their way out it is below 2 GB."""
 DISK_LIMIT = "100GB"
 
 

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bayesseg._files import sha256_of
-from bayesseg.errors import InputRejected, UsageError
+from bayesseg._files import NO_ROOM, no_room, sha256_of
+from bayesseg.errors import BayessegError, InputRejected, UsageError
 from bayesseg.ingest import cells
 from bayesseg.ingest.database import (
     duckdb_rows,
@@ -27,10 +27,11 @@ from bayesseg.ingest.database import (
     unquoted,
 )
 from bayesseg.ingest.findings import finding
+from bayesseg.ingest.foreign import refuse_foreign
 from bayesseg.ingest.jsonlines import json_batches
 from bayesseg.ingest.options import How
 from bayesseg.ingest.session import identifier, literal, open_session
-from bayesseg.ingest.text import Text, first_bytes, read_text
+from bayesseg.ingest.text import Text, distinct, first_bytes, read_text
 from bayesseg.ingest.workbook import read_workbook
 
 
@@ -83,6 +84,9 @@ class Relation:
 
 
 _USUAL = How()
+_AGAIN = "write the file again"
+_UNREAD = ("decimal256", "halffloat")
+"""Arrow types that DuckDB refuses, whether the column is wanted or not."""
 _WORKBOOKS = (".xlsx", ".xlsm")
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
@@ -112,31 +116,39 @@ def opened(source: Source, scratch: Path, how: How = _USUAL) -> Iterator[Relatio
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             if "CSV" in str(error):
                 raise _csv_error(str(error)) from error
-            raise _unreadable(str(error), source) from error
+            raise _unreadable(error, source) from error
     if path is not None and _stamp(path) != before:
         raise InputRejected(
             "the file changed while it was read", fix="read a copy", code="file_changed"
         )
 
 
-def _unreadable(message: str, source: Source) -> InputRejected:
-    reason = message.splitlines()[0].partition(" Detail: ")[0]
+def _unreadable(error: Exception, source: Source) -> BayessegError:
+    reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+    reason = reason.partition(" Detail: ")[0]
     if is_address(source):
         return of_server(reason)
+    if getattr(error, "errno", None) in NO_ROOM:
+        return no_room(reason)
+    fix = "let each column hold one kind of value" if isinstance(source, Frame) else _AGAIN
+    if isinstance(error, PermissionError):
+        fix = "let yourself read it (chmod u+r), or give a copy"
     return InputRejected(
-        f"the source cannot be read: {unquoted(reason)}",
-        fix="let each column hold one kind of value"
-        if isinstance(source, Frame)
-        else "write the file again",
-        code="unreadable",
+        f"the source cannot be read: {unquoted(reason)}", fix=fix, code="unreadable"
     )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     if not path.exists():
         raise UsageError(f"{path} does not exist", fix="check the path")
+    if path.is_dir():
+        raise InputRejected(f"{path} is a folder", fix="give one file", code="not_a_file")
     if not path.is_file():
-        raise InputRejected(f"{path} is not a regular file", fix="give a file", code="not_a_file")
+        raise InputRejected(
+            f"{path} is a pipe or a device, not a file",
+            fix=f"let stdin read it: - < {path}",
+            code="not_a_file",
+        )
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -160,12 +172,16 @@ def _from_path(path: Path, scratch: Path, how: How, stack: ExitStack) -> Relatio
             fix="save it as .xlsx without a password",
             code="workbook",
         )
-    _only(how, "this file")
+    _only(how, "a plain file")
     if magic.startswith(b"PAR1"):
         file = pq.ParquetFile(path, page_checksum_verification=True)
-        reader = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
+        groups = range(file.num_row_groups)  # one at a time: together they would all stay in memory
+        batches = (batch for group in groups for batch in file.iter_batches(row_groups=[group]))
+        reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches)
         return _from_reader(reader, scratch, {"kind": "parquet", **info})
-    if name.endswith(_LINES) or _is_json(path):
+    head = first_bytes(path)
+    refuse_foreign(head)
+    if name.endswith(_LINES) or _is_json(head):
         return _from_json(path, scratch, how, info)
     text = read_text(path, scratch, encoding=how.encoding, delimiter=how.delimiter)
     types = dict.fromkeys(text.names, "VARCHAR")
@@ -194,8 +210,8 @@ def _asked(how: How) -> dict[str, Any]:
 _UNKNOWN: Mapping[str, Any] = {"sha256": None, "bytes": None}
 
 
-def _is_json(path: Path) -> bool:
-    head = first_bytes(path)[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
+def _is_json(head: bytes) -> bool:
+    head = head[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
     if re.match(rb"\[\s*\{", head):
         raise InputRejected(
             "the file is one JSON array", fix="write one object a line: jq -c '.[]'", code="json"
@@ -245,9 +261,13 @@ def _from_frame(frame: Frame, scratch: Path) -> Relation:
 
 def _from_reader(reader: pa.RecordBatchReader, scratch: Path, info: Mapping[str, Any]) -> Relation:
     connection = open_session(scratch)
-    names = reader.schema.names
-    if len(set(names)) != len(names):
-        raise InputRejected("two columns have the same name", fix="rename one", code="header")
+    distinct(reader.schema.names)
+    if odd := [one.name for one in reader.schema if str(one.type).startswith(_UNREAD)]:
+        raise InputRejected(
+            f"column {odd[0]!r} holds {reader.schema.field(odd[0]).type}, which is not read",
+            fix="write it as double or as decimal of at most 38 digits, or leave it out",
+            code="column_type",
+        )
     connection.register("incoming", reader)
     types = {
         name: str(kind) for name, kind, *_ in connection.execute("DESCRIBE incoming").fetchall()

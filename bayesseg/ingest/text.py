@@ -113,6 +113,7 @@ def _encoding(path: Path, given: str | None) -> tuple[str, str, bool]:
     coding = given or next((name for bom, name in _BOMS if first.startswith(bom)), "utf-8")
     evidence = "" if given else ("byte order mark" if coding != "utf-8" else "every byte")
     try:
+        "".encode(coding)  # unlike the decoder, it knows hex and its like for no encodings of text
         decoder = codecs.getincrementaldecoder(coding)("strict")
     except LookupError as error:
         raise UsageError(
@@ -168,7 +169,8 @@ def _windows(path: Path) -> str:
             except UnicodeDecodeError as error:
                 raise InputRejected(
                     f"line {number} is neither UTF-8 nor cp1252 (byte 0x{line[error.start]:02x})",
-                    fix="give the encoding the file was written in by --encoding",
+                    fix="give the encoding the file was written in by --encoding (mac_roman is that of "
+                    "old Macs)",
                     code="encoding",
                 ) from error
     if whole and broken:
@@ -232,6 +234,19 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, str]:
     wide = [m for m in DELIMITERS if widths[m] and widths[m][0] >= 2]
     if len(wide) == 1:
         return wide[0], f"{widths[wide[0]][0]} names in the header"
+    longest = max(range(len(lines)), key=lambda i: len(lines[i]))
+    if len(lines[longest]) > csv.field_size_limit():
+        raise InputRejected(
+            f"line {longest + 1} holds {len(lines[longest]):,} characters",
+            fix="close a quote that is open before it, or shorten the field",
+            code="long_line",
+        )
+    if any(row and Counter(row).most_common(1)[0][0] >= 2 for row in widths.values()):
+        raise InputRejected(
+            "the first line is no header: it has one field, and most lines have several",
+            fix="delete what stands above the header",
+            code="header",
+        )
     raise InputRejected(
         "the first line has no clear delimiter (tried comma, semicolon, tab and |)",
         fix="give a delimited text file with a header line, or --delimiter",
@@ -249,22 +264,33 @@ def _widths(lines: Sequence[str], mark: str) -> list[int]:
 
 
 def header(cells: Sequence[str]) -> tuple[str, ...]:
-    """The names in the first record: each there, each once, and not all of them numbers."""
+    """The names in the first record: each once, most of them there, and not all of them numbers.
+
+    A column without a name, such as the row numbers of pandas or what a delimiter at the end of each
+    line makes, is called by its place.
+    """
     names = tuple(name.strip() for name in cells)
-    if missing := [i for i, name in enumerate(names, start=1) if not name]:
+    missing = [i for i, name in enumerate(names, start=1) if not name]
+    if 2 * len(missing) >= len(names):
         raise InputRejected(
-            f"column {missing[0]} of the header has no name",
+            f"column {missing[0]} of the header has no name" if missing else "the header is empty",
             fix="name it; the first line must be the header",
             code="header",
         )
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputRejected(
-            f"the header names {twice[0]!r} more than once", fix="rename one", code="header"
-        )
-    if all(re.fullmatch(r"[\d\s.,:/+-]+", name) for name in names):
+    if all(re.fullmatch(r"[\d\s.,:/+-]*", name) for name in names):
         raise InputRejected(
             "the first line looks like data, not like a header",
             fix="add a first line with the names of the columns",
             code="header",
         )
-    return names
+    return distinct([name or f"column {i}" for i, name in enumerate(names, start=1)])
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """``names``, refused where two of them differ in case only: SQL does not tell them apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) is not name:
+            twice = f"{name!r} more than once" if other == name else f"{other!r} and {name!r}"
+            raise InputRejected(f"the header names {twice}", fix="rename one", code="header")
+    return tuple(names)

@@ -10,10 +10,24 @@ from bayesseg.report.words import Words
 
 
 def measures(words: Words, accounting: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Name, share, count and what they are of, for each measure of a log's quality."""
+    """Name, share, count and what they are of, for each measure of a log's quality.
+
+    A summary made elsewhere has customers only, no rows.
+    """
     quality: Mapping[str, Any] = accounting.get("quality") or {}
-    if not quality:
-        return []
+    rows = _of_rows(words, accounting) if "completeness" in quality else []
+    for name in ("mahalanobis", "isolation_forest"):
+        if found := (quality.get("customers") or {}).get(name):
+            share = found["customers"] / found["asked"]
+            of = words("quality.of.customers")
+            rows.append((words(f"quality.{name}"), share, found["customers"], of))
+    return [(name, words.percent(share), words.count(n), of) for name, share, n, of in rows]
+
+
+def _of_rows(
+    words: Words, accounting: Mapping[str, Any]
+) -> list[tuple[str, float | None, int | None, str]]:
+    quality = accounting["quality"]
     rows: list[tuple[str, float | None, int | None, str]] = []
     everything = words("quality.of.rows")
     for column, one in quality["completeness"].items():
@@ -40,16 +54,11 @@ def measures(words: Words, accounting: Mapping[str, Any]) -> list[tuple[str, str
             rows.append((words(f"quality.{name}"), n / money["positive"], n, paid))
         largest = words("quality.largest"), money["largest_share"], 1, words("quality.of.money")
         rows.append(largest)
-    for name in ("mahalanobis", "isolation_forest"):
-        if found := (quality.get("customers") or {}).get(name):
-            share = found["customers"] / found["asked"]
-            of = words("quality.of.customers")
-            rows.append((words(f"quality.{name}"), share, found["customers"], of))
     gap = quality["time"]["longest_gap"]
     rows.append((words("quality.gap"), None, gap, words("quality.of.days")))
     odd = len(quality["time"]["odd_weeks"])
     rows.append((words("quality.odd_weeks"), None, odd, words("quality.of.weeks")))
-    return [(name, words.percent(share), words.count(n), of) for name, share, n, of in rows]
+    return rows
 
 
 def measures_table(words: Words, accounting: Mapping[str, Any]) -> list[Any]:

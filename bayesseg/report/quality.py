@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bayesseg.report.blocks import Cell, Column, Section, Table
+from bayesseg.report.blocks import Cell, Column, Section, Table, Text
 from bayesseg.report.measures import measures_table
 from bayesseg.report.page import Page
 from bayesseg.report.sections.data import rows_table, source_line
@@ -43,6 +43,8 @@ def build(
         )
         lead = words("data.lead")
         sections.append(Section("data", words("data.title"), lead, measured, {}))
+    if "attributes" in document:
+        sections.append(_attributes(words, document["attributes"]))
     facts = [
         (words(f"page.{name}"), value)
         for name, value in (
@@ -73,6 +75,40 @@ def findings_table(words: Words, findings: Sequence[Mapping[str, Any]]) -> list[
         for one in order
     )
     return [Table(words("check.findings_caption"), head, rows)]
+
+
+def _attributes(words: Words, entry: Mapping[str, Any]) -> Section:
+    """What each column of the facts about customers is taken for, file by file."""
+    head = tuple(
+        Column(words(f"check.{name}"), number=name in ("distinct", "missing"), wide=name == "kind")
+        for name in ("column", "kind", "distinct", "missing")
+    )
+    blocks: list[Any] = []
+    for one in (entry, *entry.get("further", ())):
+        join, schema = one["join"], one["schema"]
+        counts = {name: words.count(join[name]) for name in join}
+        rows = tuple(
+            (
+                Cell(name),
+                Cell(words(f"check.kinds.{column['kind']}")),
+                Cell(words.count(column["distinct"])),
+                Cell(words.count(column["missing"])),
+            )
+            for name, column in schema["columns"].items()
+        )
+        blocks.append(Table(words("check.attributes_caption", **counts), head, rows))
+        said = tuple(
+            words(
+                "check.collinear",
+                first=pair["columns"][0],
+                second=pair["columns"][1],
+                correlation=words.fixed(pair["correlation"], 2),
+            )
+            for pair in schema["collinear"]
+        )
+        blocks += [Text(said)] if said else []
+    lead = words("check.attributes_lead")
+    return Section("attributes", words("check.attributes"), lead, tuple(blocks), {})
 
 
 def _readiness(words: Words, gates: Sequence[Mapping[str, Any]]) -> Section | None:

@@ -66,11 +66,12 @@ def score(
     Raises:
         InputRejected: the data do not fit the model (no purchases, an as-of before the training
             data's, no feature column; one that is missing, where the model refuses missing values;
-            margin in one and revenue in the other).
+            money, currency, zone of the day or size of amounts unlike those of the fit).
         UsageError: a ``margin`` of money that is margin already.
     """
     _accept(posterior, data)
     _accept_money(posterior, data, settings)
+    _accept_units(posterior, data)
     if not (data.ids[:-1] <= data.ids[1:]).all():
         data = data.take(np.argsort(data.ids, kind="stable"))
     plan = plan_of(posterior, settings)
@@ -109,6 +110,37 @@ def _accept_money(posterior: Posterior, data: Customers | Attributes, settings: 
         raise UsageError(
             f"--margin {settings.margin:g}, but the money is margin already: --cost took the costs off",
             fix="leave --margin out",
+        )
+
+
+_RESCALED = 30.0
+"""Factor between median amounts that no change of habit explains; cents for euros make 100."""
+
+
+def _accept_units(posterior: Posterior, data: Customers | Attributes) -> None:
+    """Amounts and days mean what they meant at the fit, as far as both sides say it."""
+    trained, given = posterior.manifest.get("accounting") or {}, data.provenance
+    now, then = given.get("policies", {}), trained.get("policies", {})
+    for key, what, fix in (
+        ("currency", "amounts in", "turn them into that currency: --rates FILE"),
+        ("day", "days of the zone", "give the --tz of the fit"),
+    ):
+        said = {then.get(key), now.get(key)} - {None, "as written"}
+        if len(said) > 1:
+            raise InputRejected(
+                f"the model was fitted on {what} {then[key]}, the data hold {what} {now[key]}",
+                fix=fix,
+                code=f"{key}_differs",
+            )
+    medians = [
+        side.get("quality", {}).get("amounts", {}).get("median") for side in (trained, given)
+    ]
+    if all(medians) and not 1 / _RESCALED < medians[1] / medians[0] < _RESCALED:
+        raise InputRejected(
+            f"half of the amounts are above {medians[1]:,.4g}, at the fit above {medians[0]:,.4g}: "
+            "another unit, such as cents, or another currency",
+            fix="give --amount the column in the unit of the fit, or fit a model of these amounts",
+            code="unit_differs",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from bayesseg import population
 from bayesseg._types import Array
 from bayesseg.customers import Attributes, Customers, money_of
-from bayesseg.features import lacking
+from bayesseg.features import DRIFTED, drifted, lacking
 from bayesseg.posterior import now
 from bayesseg.scoring.effects import effects
 from bayesseg.scoring.medians import medians
@@ -21,6 +22,8 @@ from bayesseg.scoring.settings import LEVEL, QUANTILES
 from bayesseg.scoring.table import meaning_of, unit_of
 from bayesseg.scoring.widening import TESTED, Widening, said, widenings
 
+_STALE = 2
+"""Horizons after which a fit is old."""
 _FAR = 0.001
 """Customers of whom so little of the mixture lies farther out are like no segment."""
 
@@ -65,6 +68,7 @@ def document_of(
         "customers": len(data),
         "notes": [
             *_notes(plan, data),
+            *_stretched(plan, data, table),
             *said(wider, plan.settings),
             *_outliers(table),
             *_empty(plan, sums),
@@ -95,6 +99,27 @@ def _notes(plan: Plan, data: Customers | Attributes) -> list[str]:
     """What is to be said of columns that the data lack, and of customers in groups new to the fit."""
     state = plan.posterior.features
     return (lacking(data, state) if state else []) + _unknown(plan, data)
+
+
+def _stretched(plan: Plan, data: Customers | Attributes, table: pd.DataFrame) -> list[str]:
+    """What is to be said where these customers lie beyond those of the fit."""
+    posterior, found = plan.posterior, []
+    if isinstance(data, Customers) and "purchase" in posterior.spec.parts:
+        later = (data.as_of - date.fromisoformat(posterior.manifest["as_of"])).days
+        if later > _STALE * plan.settings.horizon_days:
+            found.append(
+                f"the data end {later} days after those of the fit, more than {_STALE} horizons: fit "
+                "again, for what has changed since is not in these forecasts"
+            )
+        far = sum("extrapolated" in words for words in table["flags"]) / len(table)
+        if far > DRIFTED:
+            found.append(
+                f"{far:.0%} of customers bought more often or were here longer than any at the fit "
+                "(flag extrapolated): fit again"
+            )
+    if posterior.features is None:
+        return found
+    return found + drifted(data, posterior.spec.features, posterior.features)
 
 
 def _unknown(plan: Plan, data: Customers | Attributes) -> list[str]:

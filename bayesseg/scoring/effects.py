@@ -56,7 +56,7 @@ def effects(state: FeatureState, sums: Mapping[str, Array]) -> dict[str, Effect]
 
 
 def _columns(feature: Feature, values: Array) -> Array:
-    if feature.type == "category":
+    if feature.levels:
         return _levels(values, len(feature.levels))
     return _levels(values, 2) if feature.type == "binary" else _moments(values)
 
@@ -104,5 +104,6 @@ MEASURES: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
     "count": ("eta squared", _eta_squared),
     "binary": ("Cramér's V", _cramers_v),
     "category": ("Cramér's V", _cramers_v),
+    "ordinal": ("Cramér's V", _cramers_v),
 }
 """By type of column: what it is called, and the function of its sums (j, S, K)."""

@@ -38,7 +38,7 @@ def layout_of(state: FeatureState) -> Layout:
     """What the columns of the matrix are, for the family's plan."""
     layout = state.layout
     binaries = sum(feature.type == "binary" for feature in state.features)
-    return layout["numbers"], binaries, layout["levels"], layout["counts"]
+    return layout["numbers"], binaries, layout["levels"], layout["counts"], layout["ranks"]
 
 
 def segments_of(posterior: Posterior, draws: int = DRAWS) -> Segments:

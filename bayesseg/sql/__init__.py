@@ -17,11 +17,12 @@ from bayesseg.errors import UsageError
 
 WAREHOUSES = ("postgres", "redshift", "snowflake", "bigquery", "databricks", "spark")
 DIALECTS = ("duckdb", *WAREHOUSES)
-EXECUTED = ("duckdb", "postgres", "spark")
-"""Engines that the tests ask; the texts of the others are transpiled only."""
+EXECUTED, EMULATED = ("duckdb", "postgres", "spark"), ("snowflake",)
+"""Engines that the tests ask, and one whose emulator they ask; other texts are transpiled only."""
 
-_DAY = "0001-01-01"
-DAYS = 4
+_DAY, _MONEY = "0001-01-01", "revenue"
+_NEVER = dt.date.min.isoformat()
+DAYS = 5
 """How often the first day of year 1 stands in a text for the last day observed."""
 _STEP = re.compile(r"^-- step: (\S+)\n", re.MULTILINE)
 _CUSTOMERS = ("bayesseg_source", "daily", "held", "bought", "customers")
@@ -38,19 +39,20 @@ def source(*, orders: bool, carried: tuple[str, ...] = ()) -> str:
     """``bayesseg_source(customer_id, purchase_day, recorded_day, amount[, order_id])`` over lines.
 
     It reads ``bayesseg_lines(customer_id, recorded_day, amount[, order_id])``, and with them whatever
-    columns are to be ``carried`` along behind the amount.
+    columns are to be ``carried`` along behind the amount, such as ``cost``.
     """
-    text = _chain(("bayesseg_source",), None, orders=orders)
-    return re.sub(r"(?<=, )amount\b(?=,| FROM|\nFROM)", ", ".join(("amount", *carried)), text)
+    ((_, text),) = _named(("bayesseg_source",), "duckdb", _NEVER, orders=orders)
+    return _carrying(text, carried)
 
 
-def bought(as_of: dt.date, *, orders: bool) -> str:
-    """``bought(customer_id, purchase_day, net, row_count, orders, first_day)`` as of a day.
+def bought(as_of: dt.date, *, orders: bool, costs: bool) -> str:
+    """``bought(customer_id, purchase_day, net, loss, row_count, orders, first_day)`` as of a day.
 
     Without ``orders`` no row has an order id: counting them, which takes as long as all the rest, is
-    left out. It reads what the text of :func:`source` makes.
+    left out. With ``costs`` ``net`` is margin, never below 0, and ``loss`` what is missing to 0. It
+    reads what the text of :func:`source` makes.
     """
-    return _chain(("daily", "held", "bought"), as_of, orders=orders)
+    return _chain(("daily", "held", "bought"), as_of, orders=orders, costs=costs)
 
 
 def summary(as_of: dt.date) -> str:
@@ -71,6 +73,9 @@ class Log:
         date: column of the day: a date, or a moment.
         amount: column of the money, or columns joined by ``*``, ``+`` and ``-``.
         order_id: column that groups lines into orders; refunds are dated at their order.
+        cost: column of what the line cost, or an expression as for ``amount``: money is then margin.
+        group: column of what several accounts belong to, which becomes the customer.
+        extract: column naming the extract a line stands in; an order is kept from the fullest.
         zone: where days begin and end, for moments that are instants; without it ``date`` is cast to a
             day as it is written.
         drop_refunds: leave negative amounts out instead of netting them.
@@ -78,6 +83,7 @@ class Log:
         min_date: lines of days before it are left out as faults.
         nobody: words, in small letters, that as an id stand for no customer.
         keep_ids: ids that are customers although they are such a word.
+        nothing: words, in small letters, that as a group stand for none.
     """
 
     table: str
@@ -85,12 +91,16 @@ class Log:
     date: str
     amount: str
     order_id: str | None = None
+    cost: str | None = None
+    group: str | None = None
+    extract: str | None = None
     zone: str | None = None
     drop_refunds: bool = False
     dedupe: bool = False
     min_date: dt.date = dt.date(1980, 1, 1)
     nobody: tuple[str, ...] = ()
     keep_ids: tuple[str, ...] = ()
+    nothing: tuple[str, ...] = ("",)
 
 
 KINDS: Mapping[str, str] = {
@@ -108,27 +118,49 @@ def statement(log: Log, as_of: dt.date, dialect: str, kind: str = "customers", *
     ``as_of`` whose default is ``as_of``.
 
     Raises:
-        UsageError: an unknown dialect, a name that cannot be quoted, an unknown time zone.
+        UsageError: an unknown dialect, a name that cannot be quoted, an unknown time zone, extracts
+            without orders.
     """
     if dialect not in DIALECTS:
         raise UsageError(f"--dialect {dialect} is unknown", fix=f"choose {', '.join(DIALECTS)}")
     last = f'{{{{ var("as_of", "{as_of}") }}}}' if dbt else as_of.isoformat()
     own = _read(log, dialect, last, dbt=dbt)
-    orders = log.order_id is not None
     if kind == "account":
         del own["bayesseg_lines"]
         tail = "SELECT reason, COUNT(*) AS n_rows FROM bayesseg_typed GROUP BY reason"
+        if log.dedupe:
+            table = _relation(log.table, dialect, dbt=dbt)
+            tail += (
+                f"\nUNION ALL SELECT 'duplicate', (SELECT COUNT(*) FROM {table}) -\n"
+                "  (SELECT COUNT(*) FROM bayesseg_typed)"
+            )
     else:
         names = _CUSTOMERS if kind == "customers" else (*_CUSTOMERS, kind)
-        *chain, end = _named(names, dialect, last, orders=orders)
-        own, tail = own | dict(chain), end[1]
+        found = _named(
+            names, dialect, last, orders=log.order_id is not None, costs=log.cost is not None
+        )
+        *chain, (_, tail) = [
+            (name, _carrying(step, ("cost",)) if log.cost and name == "bayesseg_source" else step)
+            for name, step in found
+        ]
+        own |= dict(chain)
     config = "{{ config(materialized='table') }}\n" if dbt else ""
     return config + "\n".join(_head(log, dialect, last, kind)) + "\n" + _with(own.items(), tail)
 
 
-def _chain(names: Iterable[str], as_of: dt.date | None, *, orders: bool = False) -> str:
-    *chain, end = _named(names, "duckdb", (as_of or dt.date.min).isoformat(), orders=orders)
-    return _with(chain, end[1])
+def _chain(
+    names: Iterable[str], as_of: dt.date, *, orders: bool = False, costs: bool = False
+) -> str:
+    found = _named(names, "duckdb", as_of.isoformat(), orders=orders, costs=costs)
+    *chain, (_, end) = found
+    return _with(chain, end)
+
+
+def _carrying(text: str, carried: tuple[str, ...]) -> str:
+    """A step ``bayesseg_source`` with more columns of the lines behind their amount."""
+    return re.sub(
+        r"(?<=,\s)(\s*)amount\b(?=,|\s+FROM)", rf"\1{', '.join(('amount', *carried))}", text
+    )
 
 
 def _with(ctes: Iterable[tuple[str, str]], end: str) -> str:
@@ -137,45 +169,80 @@ def _with(ctes: Iterable[tuple[str, str]], end: str) -> str:
     return f"WITH {', '.join(parts)}\n{end}" if parts else end
 
 
-def _named(names: Iterable[str], dialect: str, last: str, *, orders: bool) -> list[tuple[str, str]]:
+def _named(
+    names: Iterable[str], dialect: str, last: str, *, orders: bool = False, costs: bool = False
+) -> list[tuple[str, str]]:
     text = files(__package__).joinpath(f"{dialect}.sql").read_text(encoding="utf-8")
-    if text.count(f"'{_DAY}'") != DAYS:
-        raise AssertionError(f"{dialect}.sql does not hold its {DAYS} days")
-    found = steps(text.replace(f"'{_DAY}'", f"'{last}'"))
-    variant = "/orders" if orders else ""
-    return [(name, found.get(name + variant, found[name])) for name in names]
+    found = steps(text)
+    held = ["".join(found.values()).count(f"'{word}'") for word in (_DAY, _MONEY)]
+    if held != [DAYS, 1]:
+        raise AssertionError(f"{dialect}.sql does not hold its {DAYS} days and one kind of money")
+    found = {name: step.replace(f"'{_DAY}'", f"'{last}'") for name, step in found.items()}
+    if costs:
+        found["customers"] = found["customers"].replace(f"'{_MONEY}'", "'margin'")
+    variants = [variant for variant, on in (("/orders", orders), ("/cost", costs)) if on]
+    return [
+        (name, next((found[name + v] for v in variants if name + v in found), found[name]))
+        for name in names
+    ]
 
 
 def _read(log: Log, dialect: str, last: str, *, dbt: bool) -> dict[str, str]:
     """The table as typed lines with a reason to leave each out, and those that have none."""
-    text = {"bigquery": "STRING", "databricks": "STRING", "spark": "STRING"}.get(dialect, "VARCHAR")
-    text = "VARCHAR(256)" if dialect == "redshift" else text
     columns = {
-        "customer_id": f"CAST({_name(log.customer_id, dialect)} AS {text})",
+        "customer_id": _customer(log, dialect),
         "recorded_day": _local_day(_name(log.date, dialect), log.zone, dialect),
         "amount": _decimal(_amount(log.amount, dialect), 4, dialect),
     }
+    if log.cost is not None:
+        columns["cost"] = _decimal(_amount(log.cost, dialect, "--cost"), 4, dialect)
     if log.order_id is not None:
-        order = f"CAST({_name(log.order_id, dialect)} AS {text})"
+        order = _as_text(log.order_id, dialect)
         columns["order_id"] = f"CASE WHEN TRIM({order}) <> '' THEN {order} END"
     table = _relation(log.table, dialect, dbt=dbt)
     reasons = [
+        *([("other_extract", "place > 1")] if log.extract else []),
         ("id_missing", "customer_id IS NULL OR TRIM(customer_id) = ''"),
         *([("placeholder", _placeholder(log))] if log.nobody else []),
         ("date_missing", "recorded_day IS NULL"),
         ("date_too_early", f"recorded_day < CAST('{log.min_date}' AS DATE)"),
         ("amount_missing", "amount IS NULL"),
+        *([("cost_missing", "cost IS NULL")] if log.cost else []),
         *([("refund_dropped", "amount < 0")] if log.drop_refunds else []),
         ("after_as_of", f"recorded_day > CAST('{last}' AS DATE)"),
     ]
     cases = "\n".join(f"    WHEN {test} THEN '{reason}'" for reason, test in reasons)
-    chosen = ",\n".join(f"    {sql} AS {name}" for name, sql in columns.items())
+    read = dict(columns)
+    if log.extract is not None:
+        if log.order_id is None:
+            raise UsageError(
+                "--extract needs orders to tell which are twice", fix="give --order-id"
+            )
+        read["extract_name"] = _as_text(log.extract, dialect)
+    chosen = ",\n".join(f"  {sql} AS {name}" for name, sql in read.items())
     lines = f"(SELECT DISTINCT * FROM {table}) AS distinct_lines" if log.dedupe else table
+    told = _named(("bayesseg_told",), dialect, last) if log.extract else []
     return {
+        "bayesseg_read": f"SELECT\n{chosen}\nFROM {lines}",
+        **dict(told),
         "bayesseg_typed": f"SELECT {', '.join(columns)},\n  CASE\n{cases}\n    ELSE 'used'\n  END "
-        f"AS reason\nFROM (\n  SELECT\n{chosen}\n  FROM {lines}\n) AS typed",
+        f"AS reason\nFROM {'bayesseg_told' if told else 'bayesseg_read'}",
         "bayesseg_lines": f"SELECT {', '.join(columns)} FROM bayesseg_typed WHERE reason = 'used'",
     }
+
+
+def _as_text(column: str, dialect: str) -> str:
+    text = {"bigquery": "STRING", "databricks": "STRING", "spark": "STRING"}.get(dialect, "VARCHAR")
+    return f"CAST({_name(column, dialect)} AS {'VARCHAR(256)' if dialect == 'redshift' else text})"
+
+
+def _customer(log: Log, dialect: str) -> str:
+    """The id, or of an account that belongs to a group the group's."""
+    own = _as_text(log.customer_id, dialect)
+    if log.group is None:
+        return own
+    group, words = _as_text(log.group, dialect), ", ".join(f"'{word}'" for word in log.nothing)
+    return f"CASE WHEN LOWER(TRIM({group})) NOT IN ({words}) THEN TRIM({group}) ELSE {own} END"
 
 
 def _placeholder(log: Log) -> str:
@@ -212,14 +279,14 @@ def _decimal(sql: str, digits: int, dialect: str) -> str:
     return f"CAST({sql} AS DECIMAL(18, {digits}))"
 
 
-def _amount(text: str, dialect: str) -> str:
-    """The amount expression as ingest computes it: each product rounded to six decimals, then added."""
+def _amount(text: str, dialect: str, option: str = "--amount") -> str:
+    """An expression of money as ingest computes it: each product rounded to six decimals, then added."""
     words = [word.strip() for word in re.findall(r'"[^"]*"|[-+*]|[^-+*"]+', text) if word.strip()]
     signs = [word in ("-", "+", "*") for word in words]
     odd = any(set(word) & set("/()") for word in words if not word.startswith('"'))
     if odd or signs != [i % 2 == 1 for i in range(len(words))] or len(words) % 2 == 0:
         raise UsageError(
-            f"--amount {text!r} is not made of columns joined by *, + and -",
+            f"{option} {text!r} is not made of columns joined by *, + and -",
             fix='for example "Quantity * UnitPrice"; other names in double quotes',
         )
     terms = [_decimal(_name(words[0], dialect), 6, dialect)]
@@ -272,9 +339,15 @@ def _head(log: Log, dialect: str, last: str, kind: str) -> list[str]:
     if log.order_id is not None and not log.drop_refunds:
         refund = "netted within the first day of their order"
     copies = "kept once" if log.dedupe else "kept"
+    money = "amount less cost, at least nothing a day" if log.cost is not None else "revenue"
+    further = [
+        *(["-- Customers are groups; who has none is one alone."] if log.group else []),
+        *(["-- Of several extracts an order is kept from the fullest."] if log.extract else []),
+    ]
     return [
         f"-- bayesseg, {dialect}: {KINDS[kind]}.",
-        f"-- As of {last}, inclusive; {days}.",
+        f"-- As of {last}, inclusive; {days}. Money is {money}.",
+        *further,
         f"-- Refunds are {refund}; exact copies of a line are {copies}.",
         f"-- Lines without customer, day or amount, of days before {log.min_date}, or of an id that is",
         "-- a word for nobody (guest), are left out: bayesseg sql --account counts them. Whether an id",

@@ -1,7 +1,18 @@
 -- Purchase lines to one row a customer, in steps that each read those above. bayesseg_lines holds
--- customer_id, recorded_day, amount and, where orders have ids, order_id. The first day of year 1 stands for the
--- last day observed. A purchase is a day on which a customer's lines net to more than nothing, or to
--- nothing without any refund. Of steps with "/orders" there are two: this one where orders have ids.
+-- customer_id, recorded_day, amount and, where they are told, order_id and cost. The first day of year 1
+-- stands for the last day observed, and 'revenue' for what money is. A purchase is a day on which a
+-- customer's lines net to more than nothing, or to nothing without any refund. Of some steps there are
+-- two: the one with "/orders" where orders have ids, the one with "/cost" where lines have costs.
+
+-- step: bayesseg_told
+-- bayesseg_read holds the typed lines; of several extracts an order is kept from the fullest, told by
+-- customer and day too, for numbers may start again each year
+SELECT *, CASE WHEN order_id IS NULL THEN 1
+               ELSE RANK() OVER (PARTITION BY order_id, customer_id, recorded_day
+                                 ORDER BY of_order DESC, extract_name) END AS place
+FROM (SELECT *, COUNT(*) OVER (PARTITION BY order_id, customer_id, recorded_day,
+                                            extract_name) AS of_order
+      FROM bayesseg_read) AS counted
 
 -- step: bayesseg_source
 SELECT customer_id, recorded_day AS purchase_day, recorded_day, amount FROM bayesseg_lines
@@ -34,9 +45,18 @@ GROUP BY customer_id, purchase_day
 SELECT customer_id, purchase_day, net, row_count, orders
 FROM daily WHERE net > 0 OR (net = 0 AND lowest >= 0)
 
+-- step: held/cost
+-- amounts decide what is a purchase, margin what it is worth
+SELECT daily.customer_id, daily.purchase_day, net - cost AS net, row_count, orders
+FROM daily JOIN (SELECT customer_id, purchase_day, SUM(cost) AS cost FROM bayesseg_source
+                 WHERE recorded_day <= DATE '0001-01-01' GROUP BY customer_id, purchase_day) AS spent
+  ON daily.customer_id = spent.customer_id AND daily.purchase_day = spent.purchase_day
+WHERE net > 0 OR (net = 0 AND lowest >= 0)
+
 -- step: bought
--- a join, for a window would sort every purchase
-SELECT held.customer_id, purchase_day, net, row_count, orders, first_day
+-- a join, for a window would sort every purchase; what was sold at a loss is worth nothing
+SELECT held.customer_id, purchase_day, CASE WHEN net > 0 THEN net ELSE 0 END AS net,
+       CASE WHEN net < 0 THEN net ELSE 0 END AS loss, row_count, orders, first_day
 FROM held JOIN (SELECT customer_id, MIN(purchase_day) AS first_day FROM held
                 GROUP BY customer_id) AS born ON held.customer_id = born.customer_id
 
@@ -47,9 +67,10 @@ SELECT customer_id, COUNT(*) - 1 AS x,
        SUM(CASE WHEN purchase_day > first_day AND net > 0 THEN 1 ELSE 0 END) AS x_paid,
        CAST(SUM(CASE WHEN purchase_day > first_day THEN net ELSE 0 END) AS DOUBLE) AS repeat_spend,
        CAST(SUM(CASE WHEN purchase_day = first_day THEN net ELSE 0 END) AS DOUBLE) AS first_spend,
-       SUM(orders) AS n_orders, SUM(row_count) AS row_count, DATE '0001-01-01' AS as_of
+       SUM(orders) AS n_orders, SUM(row_count) AS row_count, DATE '0001-01-01' AS as_of,
+       CAST('revenue' AS VARCHAR) AS money
 FROM bought GROUP BY customer_id
 
 -- step: histogram
-SELECT x, t_x, t_end, x_paid, repeat_spend, COUNT(*) AS n, as_of
-FROM customers GROUP BY x, t_x, t_end, x_paid, repeat_spend, as_of
+SELECT x, t_x, t_end, x_paid, repeat_spend, COUNT(*) AS n, as_of, money
+FROM customers GROUP BY x, t_x, t_end, x_paid, repeat_spend, as_of, money

@@ -1,5 +1,23 @@
 -- Transpiled from duckdb.sql by tests/transpiled.py; edit that one.
 
+-- step: bayesseg_told
+SELECT
+  *,
+  CASE
+    WHEN order_id IS NULL
+    THEN 1
+    ELSE RANK() OVER (
+      PARTITION BY order_id, customer_id, recorded_day
+      ORDER BY of_order DESC NULLS LAST, extract_name
+    )
+  END AS place
+FROM (
+  SELECT
+    *,
+    COUNT(*) OVER (PARTITION BY order_id, customer_id, recorded_day, extract_name) AS of_order
+  FROM bayesseg_read
+) AS counted
+
 -- step: bayesseg_source
 SELECT
   customer_id,
@@ -72,11 +90,38 @@ WHERE
     net = 0 AND lowest >= 0
   )
 
+-- step: held/cost
+SELECT
+  daily.customer_id,
+  daily.purchase_day,
+  net - cost AS net,
+  row_count,
+  orders
+FROM daily
+JOIN (
+  SELECT
+    customer_id,
+    purchase_day,
+    SUM(cost) AS cost
+  FROM bayesseg_source
+  WHERE
+    recorded_day <= CAST('0001-01-01' AS DATE)
+  GROUP BY
+    customer_id,
+    purchase_day
+) AS spent
+  ON daily.customer_id = spent.customer_id AND daily.purchase_day = spent.purchase_day
+WHERE
+  net > 0 OR (
+    net = 0 AND lowest >= 0
+  )
+
 -- step: bought
 SELECT
   held.customer_id,
   purchase_day,
-  net,
+  CASE WHEN net > 0 THEN net ELSE 0 END AS net,
+  CASE WHEN net < 0 THEN net ELSE 0 END AS loss,
   row_count,
   orders,
   first_day
@@ -106,7 +151,8 @@ SELECT
   CAST(SUM(CASE WHEN purchase_day = first_day THEN net ELSE 0 END) AS DOUBLE PRECISION) AS first_spend,
   SUM(orders) AS n_orders,
   SUM(row_count) AS row_count,
-  CAST('0001-01-01' AS DATE) AS as_of
+  CAST('0001-01-01' AS DATE) AS as_of,
+  CAST('revenue' AS TEXT) AS money
 FROM bought
 GROUP BY
   customer_id
@@ -119,7 +165,8 @@ SELECT
   x_paid,
   repeat_spend,
   COUNT(*) AS n,
-  as_of
+  as_of,
+  money
 FROM customers
 GROUP BY
   x,
@@ -127,4 +174,5 @@ GROUP BY
   t_end,
   x_paid,
   repeat_spend,
-  as_of
+  as_of,
+  money

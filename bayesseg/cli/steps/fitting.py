@@ -144,11 +144,12 @@ def fit(
         shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
     heed()  # an interrupt that native code swallowed must not end in a run
+    # first, so that there is no run where not everything was written
+    if loaded.purchases is not None:
+        write_quarantine(loaded.purchases, _set_aside(out), shell)
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     _settle(path, out, shell)
-    if loaded.purchases is not None:
-        write_quarantine(loaded.purchases, _set_aside(out), shell)
     return path, posterior
 
 

@@ -40,7 +40,7 @@ class Loaded:
 def source_of(
     data: str | None, source: SourceFlags, shell: Shell, summary: SummaryFlags = _NO_SUMMARY
 ) -> str:
-    """Where the rows are: DATA, ``--from`` or the file of ``--summary``, of which there must be one."""
+    """Where the rows are: DATA, ``--from`` or ``--summary``, of which there must be one."""
     asked = {"DATA": data, "--from": source.from_, "--summary": summary.summary}
     given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
@@ -53,19 +53,48 @@ def source_of(
             "DATA is the address of a server",
             fix="give --from env:NAME, the variable NAME holding it",
         )
-    if source.from_ is None:
-        return data or str(summary.summary)
-    kind, _, name = source.from_.partition(":")
+    where = next(value for value in asked.values() if value is not None)
+    return where if data is not None else _resolved(where, given[0], shell)
+
+
+def _resolved(where: str, option: str, shell: Shell) -> str:
+    """A path or the address of a server, which ``env:NAME`` may hold."""
+    kind, _, name = where.partition(":")
     if kind == "env":
         if not os.environ.get(name):
             raise UsageError(f"the environment has no variable {name!r}", fix="export it first")
         return os.environ[name]
-    if is_address(source.from_) and re.search(r"//[^/]*:.*@|password=", source.from_):
+    if is_address(where) and re.search(r"//[^/]*:.*@|password=", where):
         shell.warn(
             "the address holds a password, which others here can read in the list of processes: "
-            "put it into a variable, --from env:NAME"
+            f"put it into a variable, {option} env:NAME"
         )
-    return source.from_
+    return where
+
+
+def _facts_of(words: str, like: str | None, source: SourceFlags, shell: Shell) -> Attributes:
+    """The facts in ``FILE[#NAME]``; what the file leaves open, flags given for the log settle."""
+    from bayesseg.customers import read_attributes
+
+    file, _, name = words.rpartition("#")
+    if not file or Path(words).exists():
+        file, name = words, ""
+    where = _resolved(file, "--attributes", shell)
+    kind = "sheet" if where.lower().endswith((".xlsx", ".xlsm")) else "table"
+    inside = {kind: name} if name else {}
+    settled = {n: getattr(source, n) for n in ("encoding", "delimiter", "decimal")}
+    try:
+        try:
+            return read_attributes(where, like=like, **inside)
+        except InputRejected:
+            if not any(settled.values()):
+                raise
+            return read_attributes(where, like=like, **inside, **settled)
+    except (InputRejected, UsageError) as error:
+        error.fix = re.sub(
+            r"--(sheet NAME|table)", "#NAME after the file of --attributes", error.fix
+        )
+        raise
 
 
 @contextmanager
@@ -90,7 +119,7 @@ def load(
     shell: Shell,
     *,
     spec: ModelSpec,
-    attributes: Sequence[Path] | None = None,
+    attributes: Sequence[str] | None = None,
     summary: SummaryFlags = _NO_SUMMARY,
 ) -> Loaded:
     """Read what ``spec`` needs: purchases (and attributes joined to them), or clients alone."""
@@ -125,15 +154,19 @@ def load(
         if summary.summary is None
         else load_summary(data, source, summary, shell)
     )
-    return replace(loaded, customers=joined(buyers(loaded), attributes or (), shell))
+    return replace(loaded, customers=joined(buyers(loaded), attributes or (), source, shell))
 
 
-def joined(customers: Customers, attributes: Sequence[Path], shell: Shell) -> Customers:
+def joined(
+    customers: Customers, attributes: Sequence[str], source: SourceFlags, shell: Shell
+) -> Customers:
     """``customers`` with the facts of each file, saying what was read and how many it knows."""
-    from bayesseg.customers import read_attributes, with_attributes
+    from bayesseg.customers import with_attributes
 
-    for path in attributes:
-        facts = read_attributes(path)
+    columns = customers.provenance["columns"]
+    like = columns.get("group") or columns.get("customer_id") or {"value": None}
+    for words in attributes:
+        facts = _facts_of(words, like["value"], source, shell)
         say_provenance(facts.provenance, shell)
         customers = with_attributes(customers, facts)
         entry = customers.provenance["attributes"]
@@ -206,15 +239,15 @@ def load_summary(data: str, source: SourceFlags, summary: SummaryFlags, shell: S
     """Read customers that were summed up elsewhere."""
     from bayesseg.summary import read_summary
 
-    kept = {name: getattr(source, name) for name in _OF_TABLES}
+    kept = {name: getattr(source, name) for name in (*_OF_TABLES, "table", "query")}
     unset: dict[str, Any] = dict.fromkeys(_OF_TABLES)
-    if others := argv(replace(source, **unset)):
+    if others := argv(replace(source.of_file(), **unset)):
         raise UsageError(
             f"{others[0]} is about a purchase log, and --summary is none",
             fix="leave it out, or give it to bayesseg sql, which makes the summary",
         )
     with opened(data) as path:
-        customers = read_summary(path, time_unit=summary.time_unit, **kept)
+        customers = read_summary(path, time_unit=summary.time_unit, money=summary.money, **kept)
     say_provenance(customers.provenance, shell)
     return Loaded(customers)
 

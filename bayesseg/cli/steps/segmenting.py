@@ -37,7 +37,7 @@ def drifted(
     data: str,
     before: str | None,
     source: SourceFlags,
-    attributes: Sequence[Path] | None,
+    attributes: Sequence[str] | None,
     shell: Shell,
     *,
     refits: int,
@@ -79,7 +79,7 @@ def _periods(
     data: str,
     before: str | None,
     source: SourceFlags,
-    attributes: Sequence[Path] | None,
+    attributes: Sequence[str] | None,
     shell: Shell,
 ) -> tuple[Customers, Customers, dict[str, Any]]:
     from bayesseg.segmentation.periods import Window, windowed
@@ -123,8 +123,8 @@ def _periods(
     periods = windowed(old.purchases, first), windowed(new.purchases, second)
     if attributes:
         periods = (
-            reading.joined(periods[0], attributes, shell),
-            reading.joined(periods[1], attributes, shell),
+            reading.joined(periods[0], attributes, source, shell),
+            reading.joined(periods[1], attributes, source, shell),
         )
     said = {"before": asdict(first), "after": asdict(second), "days": days, "words": words}
     return *periods, said

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesseg.cli.flags import Facts, Force, MaybeData, MaybeHtml, SourceFlags, argv, command_line
+from bayesseg.cli.flags import (
+    Facts,
+    Force,
+    MaybeData,
+    MaybeHtml,
+    SourceFlags,
+    SummaryFlags,
+    argv,
+    command_line,
+)
 from bayesseg.cli.said import say_findings, say_provenance
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
 def check(
     source: SourceFlags,
+    summary: SummaryFlags,
     shell: Shell,
     data: MaybeData = None,
     attributes: Facts = None,
@@ -34,26 +43,34 @@ def check(
 ) -> Outcome:
     """Judge the data: rows accounted for, findings, readiness.
 
-    Fits nothing, says everything at once; exit 3 where the data cannot be used. (validate judges
-    forecasts, verify files.)
+    Fits nothing, says everything at once; exit 3 where the data cannot be used. Of a --summary there
+    is less to say: it has no rows and no days. (validate judges forecasts, verify files.)
 
     Example: bayesseg check orders.csv --as-of 2025-06-30
     """
     from bayesseg.ingest import together
     from bayesseg.report.quality import build
 
-    where = reading.source_of(data, source, shell)
+    where = reading.source_of(data, source, shell, summary)
     segmenting.refuse_page(out, force=force)
-    document, refused = _examined(where, source, attributes or (), shell, show_ids=show_ids)
-    given = argv(replace(source, from_=None, quarantine=None, rates=None, keep_id=None))
-    given += [word for path in attributes or () for word in ("--attributes", str(path))]
+    document, refused = _examined(
+        where, source, summary, attributes or (), shell, show_ids=show_ids
+    )
+    given = argv(replace(source, from_=None, quarantine=None, rates=None, keep_id=None), summary)
+    given += [word for path in attributes or () for word in ("--attributes", path)]
     command = command_line("check", *(("DATA",) if data else ()), *given, "-o", "OUT.html")
     document = segmenting.written(build, document, command, out, shell, force=force)
     return Outcome(document, together(refused) if refused else None)
 
 
 def _examined(
-    data: str, source: SourceFlags, attributes: Sequence[Path], shell: Shell, *, show_ids: bool
+    data: str,
+    source: SourceFlags,
+    summary: SummaryFlags,
+    attributes: Sequence[str],
+    shell: Shell,
+    *,
+    show_ids: bool,
 ) -> tuple[dict[str, Any], list[InputRejected]]:
     """Everything that can be said of the data, and what refuses them."""
     from bayesseg.customers import summarise
@@ -62,9 +79,12 @@ def _examined(
     refused: list[InputRejected] = []
     purchases, customers = None, None
     with collected(refused):
-        purchases = reading.examined(data, source, shell)
-        refused += purchases.refused
-        customers = summarise(purchases, as_of=source.as_of)
+        if summary.summary is not None:
+            customers = reading.buyers(reading.load_summary(data, source, summary, shell))
+        else:
+            purchases = reading.examined(data, source, shell)
+            refused += purchases.refused
+            customers = summarise(purchases, as_of=source.as_of)
     document: dict[str, Any] = {"readiness": {"level": "blocked", "gates": []}, "findings": []}
     if purchases is not None:
         document |= purchases.provenance
@@ -72,14 +92,14 @@ def _examined(
         shell.show(quality_table(purchases.provenance) + "\n")
     if customers is not None:
         with collected(refused):
-            customers = reading.joined(customers, attributes, shell)
+            customers = reading.joined(customers, attributes, source, shell)
         judged_too, error = _judged(customers, shell)
         document |= judged_too
         refused += [error] if error is not None else []
         more, facts = _apart(customers, show_ids=show_ids)
         say_findings(more, shell)
         document["findings"] = [*document["findings"], *more]
-        document["quality"] = {**document["quality"], "customers": facts}
+        document["quality"] = {**document.get("quality", {}), "customers": facts}
     document["findings"] = [
         _placed(one, document, purchases if show_ids else None)
         for one in [*document["findings"], *map(_refusal, refused)]
