@@ -194,16 +194,9 @@ def fit(
         shell.say(f"segments: {words}")
     shell.say(_spent(time.perf_counter() - began, posterior.manifest["seconds"]))
     heed()  # an interrupt that native code swallowed must not end in a run
-<<<<<<< ours
-    if (
-        loaded.purchases is not None
-    ):  # before the run: there is none where not everything was written
-        write_quarantine(loaded.purchases, _set_aside(out), shell, loaded.key)
-=======
     # first, so that there is no run where not everything was written
     if loaded.purchases is not None:
-        write_quarantine(loaded.purchases, _set_aside(out), shell)
->>>>>>> theirs
+        write_quarantine(loaded.purchases, _set_aside(out), shell, loaded.key)
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     _write_card(posterior, path, shell)
