@@ -46,7 +46,6 @@ def sequence(kind, first, second, size):
         (4, (0.1, 0.6), stats.beta(0.1, 0.6)),
         (4, (30.0, 4000.0), stats.beta(30.0, 4000.0)),
     ],
-    ids=str,
 )
 def test_draws_follow_their_law(kind, arguments, law):
     found = sequence(kind, *arguments, 100_000)
