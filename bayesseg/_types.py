@@ -22,6 +22,9 @@ type Columns = Mapping[str, npt.NDArray[Any]]
 PARTS = ("purchase", "spend", "segments")
 """The parts a model may have, in the order in which they are shown."""
 
+SMALLEST = 11
+"""Customers below whom a group is not shown, nor learned of: nobody is to be found in what is kept."""
+
 DAYS_PER_YEAR = 365.25
 TIME_UNITS = {"day": 1.0, "week": 7.0, "month": DAYS_PER_YEAR / 12}
 """Length of each time unit in days."""

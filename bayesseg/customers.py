@@ -159,9 +159,14 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
         "ORDER BY customer_id"
     ).fetchnumpy()
     if not len(table["customer_id"]):
+        (sales,) = _row(purchases, "SELECT count(*) FROM bayesseg_source WHERE amount >= 0", {})
         raise InputRejected(
-            f"no customer has a purchase by {day}",
-            fix=f"the data cover {_days(purchases)}: choose another --as-of",
+            f"no customer has a purchase by {day}"
+            if sales
+            else "every amount is negative, and a negative amount is a refund",
+            fix=f"the data cover {_days(purchases)}: choose another --as-of"
+            if sales
+            else "write sales as positive amounts",
             code="no_purchases",
         )
     ids = _ids(purchases, table["customer_id"])
@@ -429,8 +434,8 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
     ``provenance["attributes"]["further"]``.
 
     Raises:
-        InputRejected: the attributes have no id column, no id of the two agrees, or the customers
-            have a column of that name.
+        InputRejected: the attributes have no id column, they are of accounts and the customers are
+            groups of these, no id of the two agrees, or the customers have a column of that name.
     """
     if attributes.provenance.get("columns", {}).get("customer_id", {"value": ""})["value"] is None:
         raise InputRejected(
@@ -439,6 +444,7 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
             fix="call it as the purchases do (--customer-id there), or customer_id",
             code="columns_unknown",
         )
+    _refuse_accounts(customers, attributes)
     had = customers.attributes or Attributes(customers.ids, {})
     own = {n: values for n, values in attributes.columns.items() if n not in attributes.dated}
     if attributes.dated and not own:
@@ -469,7 +475,16 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
             fix="check the id column of the attributes (leading zeros, prefixes)",
             code="attributes_unmatched",
         )
-    entry, first = {**attributes.provenance, "join": join}, customers.provenance.get("attributes")
+    few = finding(
+        "attributes_few",
+        "warning",
+        (len(customers) - matched) * (2 * matched < len(customers)),
+        f"attributes of {matched:,} customers of {len(customers):,} only",
+        "check the id column of the attributes (leading zeros, prefixes)",
+    )
+    findings = [*attributes.provenance.get("findings", ()), *([few] if few["count"] else [])]
+    entry = {**attributes.provenance, "join": join, "findings": findings}
+    first = customers.provenance.get("attributes")
     if first is not None:
         entry = {**first, "further": [*first.get("further", ()), entry]}
     return replace(
@@ -479,6 +494,19 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
         ),
         provenance={**customers.provenance, "attributes": entry},
     )
+
+
+def _refuse_accounts(customers: Customers, attributes: Attributes) -> None:
+    """Refuse facts of accounts about customers that are groups: accounts of one group may differ."""
+    columns = customers.provenance.get("columns", {})
+    own = attributes.provenance.get("columns", {}).get("customer_id", {}).get("value")
+    group = columns.get("group", {}).get("value")
+    if group is not None and own == columns["customer_id"]["value"] != group:
+        raise InputRejected(
+            f"the attributes are of accounts ({own!r}), and customers are groups of them ({group!r})",
+            fix=f"give one row a group, its id in a column {group!r} (the account's where it has none)",
+            code="attributes_of_accounts",
+        )
 
 
 def _bought(purchases: Purchases, day: date) -> duckdb.DuckDBPyConnection:

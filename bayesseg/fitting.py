@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from bayesseg import baseline, gates, naming, population
-from bayesseg._types import Check, Columns, Draws, OnProgress, Progress, Table
-from bayesseg.aggregates import SMALLEST, training_aggregates
+from bayesseg._types import SMALLEST, Check, Columns, Draws, OnProgress, Progress, Table
+from bayesseg.aggregates import training_aggregates
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.families import FAMILIES

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg._types import Array, Family, IntArray, Param, Table
+from bayesseg._types import SMALLEST, Array, Family, IntArray, Param, Table
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected
 from bayesseg.families import FAMILIES
@@ -37,8 +37,6 @@ type State = Mapping[str, Any] | None
 early cohort), ``present`` (the groups there were), ``notes`` (what is to be said).
 """
 
-SMALLEST = 11
-"""Customers below whom a level of a covariate has no effect of its own."""
 CELLS = 12
 """Distinct numbers above which a covariate enters by tenths of the customers."""
 MOST = 200

@@ -85,7 +85,11 @@ def _repeat_buyers(c: Customers) -> Gate:
     else:
         wide = ": priors dominate and intervals are wide" if n < 50 else ""
         said = f"{n:,} repeat buyers{wide}"
-    return _gate("repeat_buyers", n, 10, 50, said)
+    role = c.provenance.get("columns", {}).get("customer_id", {})
+    alone = n == 0 and len(c) == c.provenance.get("rows", {}).get("used")  # a number of the row?
+    fix = f"give --customer-id COLUMN (guessed: {role['value']})" if role else _LONGER
+    guessed = alone and role.get("origin") == "guessed"
+    return _gate("repeat_buyers", n, 10, 50, said, fix if guessed else _LONGER)
 
 
 def _frequent_buyers(c: Customers) -> Gate:

@@ -269,28 +269,32 @@ def content(recipe):
     if any(name in right and value != right[name] for name, value in flags.items()):
         return None
     at = {name: i for i, name in enumerate((*recipe.head, *EXTRAS))}
+    if flags.get("dedupe"):
+        made = list({line.cells: line for line in made}.values())
     if "extract" in flags:
-        held = Counter((*_order(line, at), line.cells[at["fichier"]]) for line in made)
+        held = Counter((*_order(line, at, recipe), line.cells[at["fichier"]]) for line in made)
         best = {}
         for (*order, of), _ in sorted(held.items(), key=lambda one: (-one[1], one[0][-1])):
             best.setdefault(tuple(order), of)
-        made = [x for x in made if x.cells[at["fichier"]] == best[_order(x, at)]]
+        made = [x for x in made if x.cells[at["fichier"]] == best[_order(x, at, recipe)]]
     if flags.get("refunds") == "drop":
         made = [line for line in made if line.amount >= 0]
-    if flags.get("dedupe"):
-        made = list({line.cells: line for line in made}.values())
     found = defaultdict(list)
     for line in made:
-        group = line.cells[at["siret"]] if "group" in flags else ""
-        found[group or line.who].append((line.amount, _day(line.moment, recipe)))
+        found[_customer(line, at, flags)].append((line.amount, _day(line.moment, recipe)))
     return {
         who: (len(own), sum(a for a, _ in own), min(d for _, d in own), max(d for _, d in own))
         for who, own in found.items()
     }
 
 
-def _order(line, at):
-    return line.cells[at["facture"]], line.who, line.moment
+def _customer(line, at, flags):
+    return ("group" in flags and line.cells[at["siret"]]) or line.who
+
+
+def _order(line, at, recipe):
+    who = _customer(line, at, recipe.options)
+    return line.cells[at["facture"]], who, _day(line.moment, recipe)
 
 
 def _day(moment, recipe):

@@ -51,11 +51,12 @@ def by_pandas(rows, as_of, unit=100):
     """The customer table of ``rows`` (customer_id, day, cents, order where orders have ids)."""
     rows = rows[rows["day"] <= pd.Timestamp(as_of)]
     if "order" in rows:
-        sold = rows[rows["cents"] >= 0].groupby(["customer_id", "order"])["day"].min()
-        first = sold.rename("first").reset_index()
-        rows = rows.merge(first, on=["customer_id", "order"], how="left")
-        back = (rows["cents"] < 0) & (rows["first"] < rows["day"])
-        rows["day"] = rows["day"].mask(back, rows["first"])
+        rows = rows.sort_values("day")
+        sold = rows[rows["cents"] >= 0].assign(sold=rows["day"])
+        sold = sold[["customer_id", "order", "day", "sold"]].drop_duplicates()
+        rows = pd.merge_asof(rows, sold, on="day", by=["customer_id", "order"])
+        back = (rows["cents"] < 0) & rows["sold"].notna()
+        rows["day"] = rows["day"].mask(back, rows["sold"])
     daily = rows.groupby(["customer_id", "day"])["cents"].agg(["sum", "min", "size"]).reset_index()
     daily["orders"] = 1
     if "order" in rows:

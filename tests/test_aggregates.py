@@ -8,8 +8,8 @@ import pytest
 import report_case
 from scipy import stats
 
+from bayesseg._types import SMALLEST
 from bayesseg.aggregates import (
-    SMALLEST,
     against_prior,
     histogram,
     merged,

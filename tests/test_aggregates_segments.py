@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesseg._types import Draws
-from bayesseg.aggregates.cells import SMALLEST, clustered
+from bayesseg._types import SMALLEST, Draws
+from bayesseg.aggregates.cells import clustered
 from bayesseg.aggregates.merging import entropy_merges, merge_tree
 from bayesseg.aggregates.projection import completed, plane
 from bayesseg.aggregates.segments import _pairs, segment_aggregates

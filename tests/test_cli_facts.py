@@ -7,7 +7,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from bad_input_case import orders, summary_of
+from bad_input_case import orders, prepare, summary_of
 from page_case import Outline
 from typer.testing import CliRunner
 
@@ -135,3 +135,26 @@ def test_a_thin_summary_is_refused(folder, tmp_path):
     found = json.loads(done.stdout)
     assert (done.exit_code, found["exit_code"], found["readiness"]["level"]) == (3, 3, "blocked")
     assert [one["level"] for one in found["findings"]].count("reject") >= 1
+
+
+def test_a_summary_that_says_its_day_names_no_flag_to_change_it(folder):
+    done = check("--summary", folder / "summary.csv")
+    assert "(column as_of)\n" in done.output
+
+
+def test_a_guessed_id_that_numbers_the_rows_is_named_in_the_fix(tmp_path):
+    text = orders().replace("customer_id", "name")
+    head, *rows = text.splitlines()
+    numbered = [f"id,{head}", *(f"{i},{row}" for i, row in enumerate(rows))]
+    (tmp_path / "orders.csv").write_text("\n".join(numbered), "ascii")
+    assert "give --customer-id COLUMN (guessed: id)" in check(tmp_path / "orders.csv").output
+
+
+def test_the_data_of_the_fit_are_not_beyond_it(tmp_path):
+    prepare(tmp_path)
+    words = ["score", tmp_path / "run", tmp_path / "orders.csv", "-o", tmp_path / "s.csv"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    flagged = (tmp_path / "s.csv").read_text().count("extrapolated") / 120
+    assert done.exit_code in (0, 4), done.output
+    assert flagged > 0.05
+    assert "fit again" not in done.output

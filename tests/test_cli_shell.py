@@ -98,7 +98,8 @@ def test_a_planned_verb_says_so(name, bayesseg, tmp_path):
     [
         (["chekc"], "No such command 'chekc'. Did you mean 'check'?"),
         (["score", "run", "--no-such-flag"], "No such option: --no-such-flag"),
-        (["fit", "orders.csv"], "Missing option '-o'"),
+        (["score", "run", "orders.csv"], "Missing option '-o'"),
+        (["fit", "orders.csv"], "where to?"),
         (["score", "run", "x.csv", "-o", "s.csv", "--margin", "0"], "must be positive"),
         (["check", "x.csv", "--as-of", "yesterday"], "'yesterday' is not a day"),
     ],

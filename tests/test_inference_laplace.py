@@ -172,14 +172,15 @@ def test_progress_is_told_up_to_the_end(cdnow):
 
 
 def test_data_without_a_likelihood_are_refused():
-    columns = {"n": np.array([1.0, 1.0]), "S": np.array([np.inf, np.inf])}
     family = FAMILIES["gammagamma"]
+    table = family.tabulate({"n": np.ones(2), "S": np.array([5.0, 6.0])})
+    table = replace(table, arrays=table.arrays | {"constants": np.full(4, np.inf)})
     worth = {"median_order": 1.0, "mean_window": 1.0}
     with (
         pytest.raises(InputRejected, match="no parameters give these data a likelihood"),
         np.errstate(all="ignore"),
     ):
-        laplace(family, part_of("gammagamma"), family.tabulate(columns), worth, SHORT, 1)
+        laplace(family, part_of("gammagamma"), table, worth, SHORT, 1)
 
 
 # ---------------------------------------------------------------- which engine runs

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bayesseg.customers import read_attributes, summarise, with_attributes
-from bayesseg.errors import InputRejected
-from bayesseg.ingest import read_purchases
+from bayesseg.errors import InputRejected, UsageError
+from bayesseg.ingest import Options, read_purchases
 
 ORDERS = pd.DataFrame(
     {
@@ -133,3 +133,54 @@ def test_columns_are_taken_for_what_they_look_like():
         "nothing": "constant",
     }
     assert facts["nothing"] == {"kind": "constant", "distinct": 0, "missing": n}
+
+
+MIXED = "client;age;size\na;1.5;0,5\nb;2.5;1,5\nc;3.5;7\n"
+
+
+def test_a_number_that_the_given_mark_cannot_read_is_refused_with_its_column(tmp_path):
+    with pytest.raises(InputRejected, match=r"2 values of 'size'.*rows 1, 2") as caught:
+        read_attributes(written(tmp_path, MIXED), decimal=".")
+    assert caught.value.details == {"column": "size", "count": 2, "records": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [(MIXED, "'age', 'size' use"), ("client;age;size\na;1.5;2\nb;2,5;3\n", "'age' uses")],
+)
+def test_both_decimal_marks_are_refused_with_the_columns(text, names, tmp_path):
+    with pytest.raises(InputRejected, match=f"^{names} both marks"):
+        read_attributes(written(tmp_path, text))
+
+
+def test_a_decimal_mark_is_a_point_or_a_comma(tmp_path):
+    with pytest.raises(UsageError, match="--decimal 'x' is unknown"):
+        read_attributes(written(tmp_path, MIXED), decimal="x")
+
+
+def grouped():
+    frame = ORDERS.assign(company=["one", "one", None, "one"])
+    return summarise(read_purchases(frame, Options(group="company")))
+
+
+def test_facts_of_accounts_are_refused_where_customers_are_groups():
+    facts = read_attributes(pd.DataFrame({"customer_id": ["a", "c"], "age": [1.0, 2.0]}))
+    with pytest.raises(
+        InputRejected, match=r"of accounts .'customer_id'.*groups of them .'company'"
+    ):
+        with_attributes(grouped(), facts)
+
+
+def test_facts_of_groups_join():
+    facts = read_attributes(pd.DataFrame({"company": ["c", "one"], "age": [1.0, 2.0]}), "company")
+    joined = with_attributes(grouped(), facts)
+    assert joined.attributes.columns["age"].tolist() == [1.0, 2.0]
+    assert joined.provenance["attributes"]["findings"] == []
+
+
+def test_a_join_of_under_half_of_the_customers_is_a_warning():
+    facts = read_attributes(pd.DataFrame({"client": ["a"], "age": [1.0]}))
+    [found] = with_attributes(summarise(read_purchases(ORDERS)), facts).provenance["attributes"][
+        "findings"
+    ]
+    assert (found["code"], found["level"], found["count"]) == ("attributes_few", "warning", 2)

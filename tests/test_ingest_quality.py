@@ -138,3 +138,42 @@ def test_rows_without_an_id_name_nobody():
     with read_purchases(table, Options(drop_missing_id=True)) as purchases:
         [missing] = [f for f in purchases.provenance["findings"] if f["code"] == "id_missing"]
         assert (missing["records"], purchases.ids_of(missing["records"])) == ([2, 3], [])
+
+
+def ordered(lines):
+    """A log of orders of two lines each, the amounts of which ``lines`` makes of two draws."""
+    one = log(200)
+    two = log(200, seed=3)["amount"]
+    one = one.assign(order_id=[f"o{i}" for i in range(len(one))])
+    first, second = lines(one["amount"], two)
+    return pd.concat([one.assign(amount=first), one.assign(amount=second)])
+
+
+def said_of_orders(table):
+    with read_purchases(table, Options(order_id="order_id")) as purchases:
+        found = {one["code"]: one for one in purchases.provenance["findings"]}
+    return found.get("amount_of_order", {"count": 0})["count"]
+
+
+def test_one_amount_on_all_lines_of_nearly_all_orders_is_a_warning():
+    assert said_of_orders(ordered(lambda a, b: (a + b, a + b))) == 200
+
+
+def test_lines_of_their_own_amounts_or_of_one_price_are_no_totals():
+    assert said_of_orders(ordered(lambda a, b: (a, b))) == 0
+    assert said_of_orders(ordered(lambda a, b: (10.0, 10.0))) == 0
+
+
+def test_a_rule_is_asked_of_rows_with_a_value():
+    table = log(400)
+    table.loc[:3, "customer_id"] = None
+    with read_purchases(table) as purchases:
+        found = purchases.provenance["quality"]["consistency"]
+    assert [found[f"{name}_readable"]["asked"] for name in ("id", "date")] == [396, 400]
+
+
+def test_a_level_of_shares_in_no_row_is_a_warning():
+    table = log(400).assign(kind=["a", "b"] * 200)
+    with read_purchases(table, Options(shares=("kind|a|x|y",))) as purchases:
+        [found] = [f for f in purchases.provenance["findings"] if "share" in f["code"]]
+    assert found["message"] == "2 levels of 'kind' in no row: 'x', 'y'"

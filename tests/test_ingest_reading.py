@@ -249,3 +249,47 @@ def test_any_text_is_refused_in_words_or_accounted_for(lines, mark, coding, tmp_
         refused = 0
     assert refused in (0, 2, 3)
     assert rows["in"] == rows["used"] + sum(rows["excluded"].values())
+
+
+@pytest.mark.parametrize("name", ["keep_id", "shares"])
+def test_one_text_is_no_sequence(name):
+    with pytest.raises(UsageError, match=f"{name} 'guest' is one text") as caught:
+        Options(**{name: "guest"})
+    assert caught.value.fix == f"give {name}=('guest',)"
+
+
+def test_moments_of_one_offset_say_that_the_day_is_as_written():
+    frame = pd.DataFrame({"id": ["a"], "date": ["2024-01-10T23:30:00Z"], "amount": [1.0]})
+    with read_purchases(frame) as purchases:
+        why = purchases.provenance["dialect"]["date_format"]["evidence"]
+    assert why == "1 of 1 values; all of offset Z, days as written (else --tz)"
+
+
+@pytest.mark.parametrize(
+    ("names", "amount"),
+    [
+        ("prix_ht", "prix_ht"),
+        ("quantity unit_price", "quantity * unit_price"),
+        ("quantity unit_price line_total", "line_total"),
+        ("quantity order_total", "order_total"),
+        ("amount montant_ht montant_ttc", "amount"),
+    ],
+)
+def test_an_amount_that_can_be_one_thing_only_is_guessed(names, amount):
+    assert resolve(["id", "date", *names.split()], Options()).values["amount"] == amount
+
+
+@pytest.mark.parametrize(
+    ("names", "expressions"),
+    [
+        ("montant_ht montant_ttc", ("montant_ht", "montant_ttc")),
+        ("quantite pu_ht pu_ttc", ("quantite * pu_ht", "quantite * pu_ttc")),
+        ("quantity unit_price total", ("quantity * unit_price", "total")),
+        ("quantite prix_ttc", ("prix_ttc", "quantite * prix_ttc")),
+    ],
+)
+def test_an_amount_that_can_be_two_things_is_refused_with_both(names, expressions):
+    with pytest.raises(InputRejected) as caught:
+        resolve(["id", "date", *names.split()], Options())
+    assert caught.value.code == "amount_ambiguous"
+    assert caught.value.fix == "give " + " or ".join(f'--amount "{one}"' for one in expressions)

@@ -18,6 +18,7 @@ from bayesseg.report.sections import forecasts, portrait, rivals, sampling, segm
 from bayesseg.report.segmentation import comparison as compare_page
 from bayesseg.report.segmentation import drift as drift_page
 from bayesseg.report.segmentation import stability as stability_page
+from bayesseg.report.small import shown_safely
 from bayesseg.report.words import load_words
 from bayesseg.scoring import Settings, score
 from bayesseg.segmentation.comparison import comparison
@@ -70,7 +71,7 @@ def cdnow(cdnow_sample):
 
 
 def context(posterior, scores, **document):
-    told = {**scores.document, **document}
+    told = shown_safely({**scores.document, **document}, scores.table)
     return Context(posterior, scores.table, told, load_words("en"), include_ids=False, tree=None)
 
 

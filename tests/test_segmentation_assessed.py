@@ -9,6 +9,7 @@ from bayesseg.errors import ArtefactBad
 from bayesseg.report.blocks import Context
 from bayesseg.report.sections import segments, verdict
 from bayesseg.report.segmentation import assessed as told
+from bayesseg.report.small import shown_safely
 from bayesseg.report.words import load_words
 from bayesseg.scoring import Settings, score
 from bayesseg.segmentation import assessed
@@ -47,7 +48,8 @@ def clients():
 def sections(clients, stability):
     """The first screen and the segments: their texts and the numbers of the first."""
     posterior, scores = clients
-    context = Context(posterior, scores.table, scores.document, WORDS, False, None, stability)
+    document = shown_safely(scores.document, scores.table)
+    context = Context(posterior, scores.table, document, WORDS, False, None, stability)
     first, second = verdict.section(context), segments.section(context)
     texts = [str(first), str([block for block in second.blocks if block.kind != "figure"])]
     return texts, first

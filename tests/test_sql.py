@@ -205,7 +205,7 @@ FEATURED = pd.DataFrame(
         ("a", "2024-01-01", 5.0, 7.5, "o1", "west", "ACME"),
         ("b", "2024-02-01", 20.0, 5.5, "o2", "east", " ACME "),
         ("b", "2024-02-01", 20.0, 5.5, "o2", "east", " ACME "),
-        ("b", "2024-02-01", 20.0, 5.5, "o2", "west", " ACME "),
+        ("b", "2024-02-01 10:30:00", 20.0, 5.5, "o2", "west", " ACME "),
         ("b", "2024-03-01", 8.0, 9.25, "o3", "west", "ACME"),
         ("c", "2024-01-05", 7.0, 1.0, None, "east", "n/a"),
         ("c", "2024-01-05", 7.0, 1.0, None, "west", None),
@@ -215,6 +215,8 @@ FEATURED = pd.DataFrame(
         ("d", "1999-04-03", 6.0, 2.0, "o6", "west", ""),
         ("d", "2024-04-03", 1.0, 2.0, "o7", None, None),
         ("d", "2024-05-03", 3.0, 2.0, "o7", None, None),
+        (None, "2024-05-04", 3.0, 2.0, "o8", "east", None),
+        (None, "2024-05-04", 3.0, 2.0, "o8", "east", None),
     ],
     columns=["customer_id", "date", "amount", "cost", "order_id", "extract", "company"],
 )
@@ -237,7 +239,7 @@ ASKED = {"cost": "cost", "group": "company", "extract": "extract", "order_id": "
 def test_what_can_be_asked_of_a_file_can_be_asked_of_a_warehouse(given, expected, engine):
     """Margin, groups, extracts: what ingest makes of the file, and some rows counted by hand."""
     dialect, run = engine
-    frame = FEATURED.assign(date=pd.to_datetime(FEATURED["date"]))
+    frame = FEATURED.assign(date=pd.to_datetime(FEATURED["date"], format="ISO8601"))
     log = replace(LOG, nothing=MISSING, **({"min_date": dt.date(2000, 1, 1)} | given))
     found = run(frame, sql.statement(log, DAY, dialect, dbt=False))
     policies = {name: value for name, value in given.items() if name != "drop_refunds"}
@@ -255,6 +257,32 @@ def test_what_can_be_asked_of_a_file_can_be_asked_of_a_warehouse(given, expected
     counted = dict(zip(account["reason"], map(int, account["n_rows"]), strict=True))
     assert counted.pop("used") == purchases.provenance["rows"]["used"]
     assert purchases.provenance["rows"]["excluded"] == {r: n for r, n in counted.items() if n}
+
+
+RESTARTED = pd.DataFrame(
+    [
+        ("1", "2023-01-05", 10.0, "7"),
+        ("1", "2023-02-05", 4.0, "8"),
+        ("1", "2024-01-05", 10.0, "7"),
+        ("1", "2024-01-20", -10.0, "7"),
+        ("2", "2024-01-10", -3.0, "9"),
+        ("2", "2024-01-12", -2.0, "9"),
+        ("2", "2024-01-12", 5.0, "9"),
+        ("2", "2024-01-14", 1.0, "9"),
+    ],
+    columns=["customer_id", "date", "amount", "order_id"],
+)
+
+
+def test_a_refund_counts_on_the_last_day_of_its_order_before_it(engine):
+    """Order numbers start again each year: the order of the year before keeps its money."""
+    dialect, run = engine
+    frame = RESTARTED.assign(date=pd.to_datetime(RESTARTED["date"]))
+    text = sql.statement(replace(LOG, order_id="order_id"), DAY, dialect, dbt=False)
+    expected = {"1": (1, 31, 513, 1, 4.0, 10.0, 2), "2": (1, 2, 141, 1, 1.0, 3.0, 2)}
+    assert expected == rows(run(frame, text))
+    customers = summarise(read_purchases(RESTARTED, Options(order_id="order_id")), DAY)
+    assert expected == listed({name: getattr(customers, name).tolist() for name in NAMES})
 
 
 def test_a_moment_falls_on_the_day_it_has_in_the_zone_given(engine):
@@ -362,6 +390,31 @@ def test_names_are_quoted_and_nothing_else_is_interpolated(dialect):
 def test_what_cannot_be_said_safely_is_refused(log):
     with pytest.raises(UsageError):
         sql.statement(replace(LOG, **log), DAY, "postgres", dbt=False)
+
+
+def test_the_head_says_what_is_left_out_and_what_the_date_must_be():
+    zoned = replace(
+        LOG, zone="America/Argentina/ComodRivadavia", cost="cost", order_id="o", extract="e"
+    )
+    (plain, asked) = (
+        [
+            line
+            for line in sql.statement(log, DAY, "databricks", dbt=False).splitlines()
+            if "--" in line
+        ]
+        for log in (LOG, zoned)
+    )
+    assert max(map(len, plain + asked)) <= 100
+    assert "must hold instants (timestamptz); for local times leave --tz out" in _said(asked)
+    assert "lines without an order id are not compared" in _said(asked)
+    assert "Lines without customer, day, amount or cost, of days before 1980-01-01" in _said(asked)
+    assert "Days are as the date column has them" in _said(plain)
+    assert "Lines without customer, day or amount, of days" in _said(plain)
+    assert "three tenths of all lines" in _said(plain)
+
+
+def _said(head):
+    return " ".join(line.removeprefix("-- ") for line in head)
 
 
 def test_a_dbt_model_names_its_table_and_takes_its_last_day():

@@ -274,6 +274,7 @@ def test_the_query_goes_to_stdout_and_its_caveats_elsewhere():
     document = json.loads(done.stdout)
     assert (document["dialect"], document["kind"]) == ("spark", "histogram")
     assert "CONVERT_TIMEZONE('Asia/Tokyo'" in document["sql"]
+    assert "for instants (timestamptz): for local times leave it out" in done.stderr
 
 
 def test_the_help_of_sql_imports_nothing_heavy():

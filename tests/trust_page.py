@@ -9,6 +9,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+from bad_input_case import CASES, CHECKED, STEPPED
 from families_case import GOLDEN, draws, rows
 
 from bayesseg import clv
@@ -110,25 +111,31 @@ def _measured(name: str, title: str) -> str:
     if not path.exists():
         return f"## {title}\n\nNot measured with this version: `docs/{name}.toml` is not there.\n"
     found = tomllib.loads(path.read_text(encoding="utf-8"))
-    facts = "; ".join(f"{key} {value}" for key, value in found.items() if type(value) is not list)
+    facts = "; ".join(
+        f"{key} {value}" for key, value in found.items() if not isinstance(value, list)
+    )
     blocks = [f"## {title}", *([f"{facts}."] if facts else [])]
-    for runs in (value for value in found.values() if type(value) is list):
+    for runs in (value for value in found.values() if isinstance(value, list)):
         head = list(dict.fromkeys(key for run in runs for key in run))
-        blocks.append(_table(head, [[run.get(key, "") for key in head] for run in runs]))
+        blocks.append(_table(head, [[_cell(run.get(key, "")) for key in head] for run in runs]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _cell(value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 # --- what tests say ------------------------------------------------------------------------------
 
 
 def _bad_input() -> str:
-    cases = [
-        tomllib.loads(path.read_text(encoding="utf-8")) for path in HERE.glob("cases/*/*.toml")
-    ]
-    refused = sum(bool(case["exit"]) for case in cases)
+    refused = sum(bool(case["exit"]) for case in CHECKED.values())
     return (
-        f"## Bad input\n\n{len(cases)} kinds of bad or odd input, each with a test: {refused} refused "
-        f"with a word on what to do, {len(cases) - refused} read with every row accounted for. "
+        f"## Bad input\n\n{len(CASES)} kinds of bad or odd input, each with a test. Of {len(CHECKED)} "
+        f"sources {refused} are refused with a word on what to do, {len(CHECKED) - refused} are read "
+        f"with every row accounted for; {len(STEPPED)} are several commands. "
         "All of them: [bad-input.md](bad-input.md).\n"
     )
 

@@ -3,7 +3,7 @@
 No ids and no single customers: nothing here is about fewer than 11 of them.
 """
 
-from bayesseg.aggregates.cells import SMALLEST, merged
+from bayesseg.aggregates.cells import merged
 from bayesseg.aggregates.merging import merge_tree
 from bayesseg.aggregates.training import (
     against_prior,
@@ -14,7 +14,6 @@ from bayesseg.aggregates.training import (
 )
 
 __all__ = [
-    "SMALLEST",
     "against_prior",
     "histogram",
     "merge_tree",

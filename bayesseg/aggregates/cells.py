@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg._types import Array, IntArray
+from bayesseg._types import SMALLEST, Array, IntArray
 
-SMALLEST = 11
-"""The smallest cell that is shown."""
 LEVEL = 0.90
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import Array, IntArray
-from bayesseg.aggregates.cells import SMALLEST, clustered
+from bayesseg._types import SMALLEST, Array, IntArray
+from bayesseg.aggregates.cells import clustered
 from bayesseg.families.gmm import responsibilities
 from bayesseg.features import FeatureState
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesseg._random import bootstrap_weights
-from bayesseg._types import Array, Draws, IntArray
-from bayesseg.aggregates.cells import SMALLEST, interval
+from bayesseg._types import SMALLEST, Array, Draws, IntArray
+from bayesseg.aggregates.cells import interval
 from bayesseg.aggregates.merging import merge_tree
 from bayesseg.aggregates.projection import projection
 from bayesseg.families.gmm import responsibilities

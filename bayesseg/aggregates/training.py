@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesseg import population, priors
-from bayesseg._types import Array, Clock, Draws, Family, IntArray
-from bayesseg.aggregates.cells import LEVEL, SMALLEST, merged
+from bayesseg._types import SMALLEST, Array, Clock, Draws, Family, IntArray
+from bayesseg.aggregates.cells import LEVEL, merged
 from bayesseg.aggregates.segments import segment_aggregates
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES

@@ -41,7 +41,11 @@ def say_provenance(provenance: Mapping[str, Any], shell: Shell) -> None:
     for column, levels in provenance.get("shares", {}).items():
         shell.say(f"shares of spend by {column}: {', '.join([*levels, '(other)'])}")
     if "as_of" in provenance:
-        shell.say(f"as of {provenance['as_of']} ({provenance['as_of_origin']}); change by --as-of")
+        why = provenance["as_of_origin"]
+        change = (
+            "" if why == "column as_of" else "; change by --as-of"
+        )  # a summary is of its one day
+        shell.say(f"as of {provenance['as_of']} ({why}){change}")
 
 
 def say_schema(schema: Mapping[str, Any], shell: Shell) -> None:

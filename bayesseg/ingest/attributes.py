@@ -13,13 +13,15 @@ import numpy.typing as npt
 
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest.columns import known, matching
-from bayesseg.ingest.findings import many
+from bayesseg.ingest.findings import many, records
 from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimmed
 from bayesseg.ingest.objections import Objections, left_out, object_to, unmet
-from bayesseg.ingest.options import How
+from bayesseg.ingest.options import How, one_of
 from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown, unusable
 from bayesseg.ingest.session import identifier
 from bayesseg.ingest.source import Relation, Source, opened
+
+_ONE_MARK = "write all numbers with one decimal mark in the source"
 
 type Facts = tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]], dict[str, Any]]
 
@@ -45,8 +47,12 @@ def read_table(
     id, and the provenance says so. Rows of those in ``suppress`` are left out and counted.
 
     Raises:
-        InputRejected: unreadable source, missing or repeated ids, an infinite number.
+        InputRejected: unreadable source, missing or repeated ids, an infinite number, or one that the
+            decimal mark cannot read.
+        UsageError: ``decimal`` is no mark.
     """
+    if decimal is not None:
+        one_of("decimal", decimal, ".,")
     with tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch:
         how = How(encoding, delimiter, sheet, table, query)
         with opened(source, Path(scratch), how) as relation:
@@ -66,9 +72,11 @@ def read_table(
             if decimal:
                 dialect["decimal"] = (decimal, "", "given")
             elif numeric:
-                mark, why = decimal_mark(connection, [_texts_of(v) for v in numeric], 0.0)
+                tables = {n: _texts_of(v) for n, v in facts.items() if v in numeric}
+                mark, why = decimal_mark(connection, tables, 0.0, mixed=_ONE_MARK)
                 dialect["decimal"] = (mark, why, "inferred")
             mark = dialect["decimal"][0] if "decimal" in dialect else "."
+            _refuse_unreadable(connection, {n: v for n, v in facts.items() if v in numeric}, mark)
             columns = {
                 n: _numbers(connection, n, as_decimal(v, mark, "DOUBLE") if v in texts else v)
                 if v in numeric or v not in texts
@@ -187,6 +195,27 @@ def _looks_numeric(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
     ).fetchone()
     assert row is not None
     return bool(0 < row[0] == row[1] and row[2] == 0)
+
+
+def _refuse_unreadable(
+    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], mark: str
+) -> None:
+    """Refuse columns of numbers in which ``mark`` leaves texts without a number."""
+    for name, column in columns.items():
+        read = as_decimal(column, mark, "DOUBLE")
+        tail = f"FROM facts WHERE NOT {is_missing(column)} AND {read} IS NULL"
+        row = connection.execute(f"SELECT count(*) {tail}").fetchone()
+        assert row is not None
+        if count := int(row[0]):
+            found = records(connection, tail)
+            more = ", …" if count > len(found) else ""
+            raise InputRejected(
+                f"{many(count, 'value')} of {name!r} cannot be read with the decimal mark {mark!r} "
+                f"(rows {', '.join(map(str, found))}{more})",
+                fix=_ONE_MARK,
+                code="number_unreadable",
+                details={"column": name, "count": count, "records": found},
+            )
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, column: str) -> npt.NDArray[Any]:

@@ -70,7 +70,12 @@ def clean(
     find_nobody(connection, options)
     _find_objectors(connection, options)
     _type_rows(connection, typed, options, today)
-    findings = [_duplicates(connection, dedupe=options.dedupe)]
+    _find_copies(connection, dedupe=options.dedupe)
+    findings = []
+    if options.extract:
+        with collected(refused):
+            findings = _extracts(connection)
+    findings.append(_duplicates(connection, dedupe=options.dedupe))
     excluded = dict(
         connection.execute(
             "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY reason "
@@ -124,7 +129,7 @@ def _type_rows(
     connection: duckdb.DuckDBPyConnection, typed: Typed, options: Options, today: date
 ) -> None:
     order = f"CASE WHEN {trimmed('raw.o')} <> '' THEN raw.o END" if options.order_id else "NULL"
-    overlap, join, currency, worth, read, unrated = "false", "", "", "amount", "read", ""
+    currency, worth, read, unrated = "", "amount", "read", ""
     extra, carried, uncosted = "", list(typed.carried), ""
     if typed.currency.converted:
         currency = f", {currency_of('raw.u')} AS currency"
@@ -146,29 +151,18 @@ def _type_rows(
         uncosted = "WHEN no_cost THEN 'cost_missing' WHEN cost IS NULL THEN 'cost_unreadable' "
     extra += "".join(f", {value} AS {name}" for name, value in typed.carried.items())
     if options.extract:
-        # An order is one customer's id on one day; numbers that start again each year stay apart.
-        lines = "count(DISTINCT f)" if options.dedupe else "count(*)"
-        connection.execute(
-            f"CREATE TEMP TABLE kept AS SELECT o, c, d, e FROM (SELECT o, c, d, e, row_number() "
-            f"OVER (PARTITION BY o, c, d ORDER BY {lines} DESC, e) AS place FROM raw "
-            f"WHERE {order} IS NOT NULL GROUP BY o, c, d, e) WHERE place = 1"
-        )
-        join = (
-            "LEFT JOIN kept ON raw.o = kept.o AND raw.c IS NOT DISTINCT FROM kept.c "
-            "AND raw.d IS NOT DISTINCT FROM kept.d"
-        )
-        overlap = f"{order} IS NOT NULL AND raw.e IS DISTINCT FROM kept.e"
+        extra, carried = f"{extra}, raw.e AS extract_name", [*carried, "extract_name"]
     connection.execute(
-        f"CREATE TABLE rows AS WITH read AS (SELECT raw.record, raw.f, {overlap} AS overlap, "
+        f"CREATE TABLE rows AS WITH read AS (SELECT raw.record, raw.f, "
         f"{_objects(options)} AS objects, "
         "CASE WHEN read_c.value IS NOT NULL THEN read_c.code END AS customer_id, "
         f"read_c.mark AS unusable, {typed.day} AS day, "
         f"{typed.day_missing} AS no_day, {typed.amount} AS fine, "
         f"TRY_CAST({typed.amount} AS {EXACT}) AS amount, {typed.amount_missing} AS no_amount, "
-        f"{order} AS order_id{currency}{extra} FROM raw {typed.joins} {join}) "
+        f"{order} AS order_id{currency}{extra} FROM raw {typed.joins}) "
         f"SELECT {', '.join(['record', 'f', 'customer_id', 'day', *carried])}, "
         f"{worth} AS amount, fine <> amount AS rounded, order_id, "
-        "CASE WHEN objects THEN 'suppressed' WHEN overlap THEN 'other_extract' "
+        "CASE WHEN objects THEN 'suppressed' "
         "WHEN customer_id IS NULL THEN 'id_missing' WHEN unusable THEN 'id_unusable' "
         "WHEN customer_id IN (FROM nobody SELECT code) THEN 'placeholder' "
         "WHEN no_day THEN 'date_missing' WHEN day IS NULL THEN 'date_unreadable' "
@@ -179,21 +173,35 @@ def _type_rows(
     )
 
 
-def _duplicates(connection: duckdb.DuckDBPyConnection, *, dedupe: bool) -> dict[str, Any]:
-    """Exact copies of a row: all but the first count as copies."""
+def _find_copies(connection: duckdb.DuckDBPyConnection, *, dedupe: bool) -> None:
+    """Make ``copies`` of all but the first of exactly equal rows; to be dropped, whatever they are."""
     connection.execute(
-        "CREATE TEMP TABLE copies AS SELECT rows.record, rows.amount FROM rows JOIN (SELECT f, "
-        "customer_id, day, amount, min(record) AS first FROM rows WHERE reason IS NULL "
-        "GROUP BY ALL HAVING count(*) > 1) AS twice USING (f, customer_id, day, amount) "
-        "WHERE reason IS NULL AND record > first"
+        "CREATE TEMP TABLE copies AS SELECT rows.record, amount FROM rows JOIN (SELECT f, customer_id, "
+        "day, min(record) AS first FROM rows WHERE reason IS DISTINCT FROM 'suppressed' "
+        "GROUP BY ALL HAVING count(*) > 1) AS twice "
+        "ON rows.f = twice.f AND rows.customer_id IS NOT DISTINCT FROM twice.customer_id "
+        "AND rows.day IS NOT DISTINCT FROM twice.day WHERE record > first"
     )
+    if dedupe:
+        _set_aside(connection, "duplicate", "FROM copies")
+
+
+def _set_aside(connection: duckdb.DuckDBPyConnection, reason: str, which: str) -> None:
+    connection.execute(
+        f"UPDATE rows SET reason = '{reason}' WHERE record IN (SELECT record {which})"
+    )
+
+
+def _duplicates(connection: duckdb.DuckDBPyConnection, *, dedupe: bool) -> dict[str, Any]:
+    """Exact copies: dropped, or kept as far as they can be used."""
+    if not dedupe:
+        connection.execute(
+            "DELETE FROM copies WHERE record IN (SELECT record FROM rows WHERE reason IS NOT NULL)"
+        )
     row = connection.execute("SELECT count(*), coalesce(sum(amount), 0) FROM copies").fetchone()
     assert row is not None
     count, worth = int(row[0]), float(row[1])
     if dedupe:
-        connection.execute(
-            "UPDATE rows SET reason = 'duplicate' WHERE record IN (SELECT record FROM copies)"
-        )
         return finding(
             "duplicate", "note", count, f"{many(count, 'row')} dropped as exact copies of another"
         )
@@ -205,6 +213,60 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, *, dedupe: bool) -> dict[
         "if they are faults of the export, give --dedupe",
         records(connection, "FROM copies"),
     )
+
+
+def _extracts(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Set aside the lines of orders that another extract holds as well, and more fully.
+
+    Raises:
+        InputRejected: no row has an order id by which extracts could be compared.
+    """
+    loose = "FROM rows WHERE reason IS NULL AND order_id IS NULL"
+    alone = _count(connection, loose)
+    if _count(connection, "FROM rows WHERE order_id IS NOT NULL") == 0:
+        raise InputRejected(
+            "no row has an order id, and extracts are compared by orders",
+            fix="give the column of orders as --order-id, or one extract without --extract",
+            code="orders_missing",
+        )
+    # only orders of several extracts are sorted; an extract without a name is one too
+    connection.execute(
+        "CREATE TEMP VIEW bayesseg_read AS SELECT record, order_id, customer_id, day AS recorded_day, "
+        "amount, extract_name FROM rows WHERE coalesce(reason, '') NOT IN ('suppressed', 'duplicate') "
+        "AND order_id IN "
+        "(SELECT order_id FROM rows WHERE order_id IS NOT NULL GROUP BY order_id "
+        "HAVING min(extract_name) <> max(extract_name) OR count(extract_name) < count(*))"
+    )
+    connection.execute(f"CREATE TEMP TABLE told AS {sql.told()}")
+    connection.execute("DROP VIEW bayesseg_read")
+    _set_aside(connection, "other_extract", "FROM told WHERE place > 1")
+    # the part of an order that a shorter extract holds is worth less: that is no contradiction
+    differ = _count(
+        connection,
+        "FROM (SELECT order_id FROM (SELECT order_id, customer_id, recorded_day, of_order, "
+        "sum(amount) AS worth FROM told "
+        "GROUP BY order_id, customer_id, recorded_day, of_order, extract_name) "
+        "GROUP BY order_id, customer_id, recorded_day, of_order HAVING min(worth) <> max(worth))",
+    )
+    return [
+        finding(
+            "extract_without_order",
+            "warning",
+            alone,
+            f"{many(alone, 'row')} without an order id used from every extract, for nothing tells "
+            "whether another holds them too",
+            "fill in the order ids, or take these rows out of all extracts but one",
+            records(connection, loose),
+        ),
+        finding(
+            "extracts_differ",
+            "note",
+            differ,
+            f"{many(differ, 'order')} with as many lines in another extract but other amounts: taken "
+            "from the extract whose name comes first",
+            "if the later extract is the corrected one, take these orders out of the earlier",
+        ),
+    ]
 
 
 def _bad_rows(
@@ -273,7 +335,8 @@ def _refunds(connection: duckdb.DuckDBPyConnection, options: Options) -> dict[st
             fix="give --refunds net or --refunds drop",
             code="refunds",
         )
-    where = "its order, else the day" if options.order_id else "the day"
+    own = "its" if count == 1 else "their"
+    where = f"{own} order, else the day" if options.order_id else "the day"
     return finding(
         "refund",
         "note",
@@ -304,7 +367,8 @@ def _warnings(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
             "amount_zero",
             "note",
             zero,
-            f"{many(zero, 'free row')} counted as purchases, not as spend",
+            f"{many(zero, 'free row')} counted as {'a purchase' if zero == 1 else 'purchases'}, not as "
+            "spend",
         ),
         finding(
             "amount_rounded",

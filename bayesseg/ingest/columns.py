@@ -31,13 +31,19 @@ KNOWN: Mapping[str, str] = {
     "amount": (
         "amount montant orderamount totalamount amounttotal ordertotal total totalprice linetotal "
         "montanttotal montantttc montantht totalttc totalht revenue sales turnover spend value "
-        "ordervalue dollarvalue chiffredaffaires ca price prix"
+        "ordervalue dollarvalue chiffredaffaires ca price prix prixttc prixht prixvente prixdevente"
     ),
     "unit_price": "unitprice priceperunit prixunitaire pu puht puttc",
     "quantity": "quantity qty quantite qte units",
     "currency": "currency currencycode devise codedevise monnaie",
 }
 
+
+_OF_ORDERS = (
+    "orderamount totalamount amounttotal ordertotal total totalprice montanttotal totalttc totalht "
+    "ordervalue"
+)
+"""Names of amounts that may be those of a whole order, repeated on each of its lines."""
 
 type Terms = tuple[tuple[int, tuple[str, ...]], ...]
 
@@ -134,15 +140,37 @@ def _guess(role: str, names: Sequence[str]) -> str | None:
     if role != "amount":
         return found[0] if found else None
     unit, quantity = matching("unit_price", names), matching("quantity", names)
-    if found and quantity and plain(found[0]) in ("price", "prix"):
-        raise InputRejected(
-            f"{found[0]!r} may be the price of one unit or of the line ({quantity[0]!r} is there)",
-            fix=f'give --amount "{found[0]}" or --amount "{quantity[0]} * {found[0]}"',
-            code="amount_ambiguous",
-        )
-    if not found and unit and quantity:
-        return f"{quantity[0]} * {unit[0]}"
-    return found[0] if found else None
+    times = f"{quantity[0]} * " if quantity else ""
+    if found:
+        _settle_tax(found)
+        name = plain(found[0])
+        if quantity and name.startswith(("price", "prix")):
+            why = f"may be the price of one unit or of the line ({quantity[0]!r} is there)"
+            raise _either(found[0], why, found[0], f"{times}{found[0]}")
+        if quantity and unit and name in _OF_ORDERS.split():
+            why = f"may be the total of an order, repeated on its lines ({unit[0]!r} is there)"
+            raise _either(found[0], why, f"{times}{unit[0]}", found[0])
+        return found[0]
+    if unit and quantity:
+        _settle_tax(unit, times)
+        return f"{times}{unit[0]}"
+    return None
+
+
+def _settle_tax(found: Sequence[str], times: str = "") -> None:
+    """Refuse the best of ``found`` where it is a money before or with tax and the other is there."""
+    net, gross = ([n for n in found if plain(n).endswith(tax)] for tax in ("ht", "ttc"))
+    if net and gross and found[0] in (*net, *gross):
+        why = f"is before tax and {gross[0]!r} with tax: spend is one or the other"
+        raise _either(net[0], why, f"{times}{net[0]}", f"{times}{gross[0]}")
+
+
+def _either(name: str, why: str, *expressions: str) -> InputRejected:
+    return InputRejected(
+        f"{name!r} {why}",
+        fix="give " + " or ".join(f'--amount "{one}"' for one in expressions),
+        code="amount_ambiguous",
+    )
 
 
 def known(name: str, names: Sequence[str], option: str) -> str:

@@ -177,13 +177,14 @@ def date_format(
     row = connection.execute(f"SELECT coalesce(sum(n), 0), {reads} FROM written").fetchone()
     assert row is not None
     total, hits = int(row[0]), dict(zip(formats, map(int, row[1:]), strict=True))
-    _one_zone(connection, table, zone)
+    offset = _one_zone(connection, table, zone)
+    as_written = f"; all of offset {offset}, days as written (else --tz)" if offset else ""
     best = max(hits, key=lambda form: hits[form])
     if 2 * hits[best] <= total:
         raise _unreadable(connection, hits, total)
     twin = next((f for s in SHAPES if best in s.formats for f in s.formats if f != best), None)
     if twin is None:
-        return best, f"{hits[best]:,} of {total:,} values"
+        return best, f"{hits[best]:,} of {total:,} values{as_written}"
     if hits[twin] == hits[best]:
         raise InputRejected(
             f"every date reads day first and month first ({best} and {twin})"
@@ -203,11 +204,11 @@ def date_format(
             fix="export the dates in one form, or give --date-format: other rows are set aside",
             code="date_mixed",
         )
-    return best, f"{hits[best] - hits[twin]:,} of {total:,} values cannot be {twin}"
+    return best, f"{hits[best] - hits[twin]:,} of {total:,} values cannot be {twin}{as_written}"
 
 
-def _one_zone(connection: duckdb.DuckDBPyConnection, table: str, zone: str | None) -> None:
-    """Refuse times of which the day is unclear."""
+def _one_zone(connection: duckdb.DuckDBPyConnection, table: str, zone: str | None) -> str | None:
+    """The offset that all times carry where ``zone`` is None; times of unclear days are refused."""
     rows = connection.execute(
         f"SELECT regexp_extract({trimmed('v')}, {literal(_ZONE)}, 1) AS offset_, sum(n) FROM {table} "
         f"WHERE NOT {is_missing('v')} GROUP BY ALL ORDER BY ALL"
@@ -226,6 +227,7 @@ def _one_zone(connection: duckdb.DuckDBPyConnection, table: str, zone: str | Non
             fix="give the zone of your business days, for example --tz Europe/Paris",
             code="time_zones_mixed",
         )
+    return names[0] if names and zone is None else None
 
 
 def _unreadable(

@@ -67,9 +67,11 @@ def find_nobody(connection: duckdb.DuckDBPyConnection, options: Options) -> None
     """Make the table ``nobody(code, word)`` of ids that stand for no customer.
 
     Reads ``read_c`` and ``texts_c``. An id is a placeholder by its word, or because it alone has three
-    tenths of all rows (``word`` is NULL); those of ``options.keep_id`` are customers all the same.
+    tenths of all rows (``word`` is NULL); those of ``options.keep_id``, whatever their case, are
+    customers all the same. Those of them that are no id at all go into the table ``unkept(id)``.
     """
-    kept = ", ".join(map(literal, ("", *options.keep_id)))
+    asked = sorted({one.strip().lower() for one in options.keep_id})
+    kept = ", ".join(map(literal, ("", *asked)))
     words = ", ".join(map(literal, NOBODY))
     plain = f"lower({trimmed('id')})"
     connection.execute(
@@ -79,13 +81,21 @@ def find_nobody(connection: duckdb.DuckDBPyConnection, options: Options) -> None
         f"named AS (SELECT code, id, n, CASE WHEN {plain} IN ({words}) THEN {plain} "
         "WHEN regexp_full_match(id, '0+') AND repeat('0', length(id) - 1) || '1' NOT IN "
         "(SELECT id FROM held) THEN '0' END AS word FROM held) "
-        f"SELECT code, word FROM named, total WHERE id NOT IN ({kept}) AND (word IS NOT NULL OR "
+        f"SELECT code, word FROM named, total WHERE {plain} NOT IN ({kept}) AND (word IS NOT NULL OR "
         f"(named.n >= {_HEAVY} * total.n AND total.n >= {_ROWS} AND total.ids >= {_IDS}))"
+    )
+    connection.execute(
+        "CREATE TABLE unkept AS SELECT unnest($asked::VARCHAR[]) AS id EXCEPT "
+        f"SELECT lower({trimmed('value')}) FROM read_c",
+        {"asked": asked},
     )
 
 
 def placeholders(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """A finding for each id whose rows were set aside as nobody's."""
+    """A finding for each id whose rows were set aside as nobody's, and one for ids kept in vain."""
+    row = connection.execute("SELECT count(*) FROM unkept").fetchone()
+    assert row is not None
+    vain = int(row[0])
     found = connection.execute(
         f"SELECT word, count(*) AS n, min(record, {EXAMPLES}) FROM rows JOIN nobody "
         "ON customer_id = code WHERE reason = 'placeholder' GROUP BY code, word ORDER BY n DESC"
@@ -102,4 +112,14 @@ def placeholders(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
             examples,
         )
         for word, n, examples in found
+    ] + [
+        finding(
+            "keep_id_unmet",
+            "warning",
+            vain,
+            f"{many(vain, 'id')} of --keep-id in no row",
+            "check how it is written in the source"
+            if vain == 1
+            else "check how they are written there",
+        )
     ]

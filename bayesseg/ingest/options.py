@@ -127,12 +127,21 @@ class Options:
     def __post_init__(self) -> None:
         if not 0.0 <= self.max_bad <= 1.0:
             raise UsageError(f"--max-bad {self.max_bad:g} is not a share", fix="give 0 to 1")
-        _one_of("refunds", self.refunds, REFUNDS)
+        for name in ("keep_id", "shares"):
+            if isinstance(value := getattr(self, name), str):
+                raise UsageError(
+                    f"{name} {value!r} is one text where several are wanted",
+                    fix=f"give {name}=({value!r},)",
+                )
+        one_of("refunds", self.refunds, REFUNDS)
         for name, known in (("decimal", ".,"), ("epoch", EPOCHS), ("id_normalize", ("NFC",))):
             if (value := getattr(self, name)) is not None:
-                _one_of(name, value, known)
+                one_of(name, value, known)
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise UsageError(f"--delimiter {self.delimiter!r} is not one character")
+            raise UsageError(
+                f"--delimiter {self.delimiter!r} is not one character",
+                fix="give the character itself: ',' ';' '|' or a tab, in a shell $'\\t'",
+            )
         if self.extract is not None and self.order_id is None:
             raise UsageError(
                 "--extract keeps each order from one extract, and no order column is given",
@@ -168,7 +177,8 @@ class Options:
         return found
 
 
-def _one_of(field: str, value: str, known: Collection[str]) -> None:
+def one_of(field: str, value: str, known: Collection[str]) -> None:
+    """Refuse a ``value`` of an option that is not ``known``."""
     if value not in tuple(known):
         raise UsageError(
             f"{flag(field)} {value!r} is unknown", fix=f"choose {' or '.join(map(repr, known))}"

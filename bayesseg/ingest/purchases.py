@@ -23,6 +23,7 @@ from bayesseg.ingest.quality import quality
 from bayesseg.ingest.raw import infer, load, shown
 from bayesseg.ingest.refusals import collected, together
 from bayesseg.ingest.session import identifier
+from bayesseg.ingest.shares import unmet_levels
 from bayesseg.ingest.source import Source, opened
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _read(source: Source, options: Options, today: date, folder: Path) -> Purcha
     cleaned = clean(connection, typed, options, today)
     judged = quality(connection, columns, cleaned.excluded)
     findings = [*cleaned.findings, *judged.findings, *_groups(connection, roles)]
+    findings += unmet_levels(connection, roles.shares)
     _set_bad_rows_aside(connection, columns, options)
     connection.execute(
         "CREATE TABLE who AS SELECT record, c AS id FROM raw WHERE record IN (SELECT unnest(?))",

@@ -23,6 +23,8 @@ _BINS = 1000
 _FENCE, _ROBUST_Z = 1.5, 3.5
 """Tukey's fences; Iglewicz and Hoaglin (1993): the limit of the modified z."""
 _DOMINANT = 0.2
+_ORDERS, _EVEN = 10, 0.95
+"""So many orders of several lines, and such a share of them with one amount on all, tell a total."""
 _QUIET, _USUAL = 14, 5.0
 """A gap is said from so many days on, where it is that many times as long as one gap in twenty."""
 _BURST, _NEAR = 4.0, 4
@@ -52,8 +54,8 @@ def quality(
     money, said_of_money = _money(connection)
     time, said_of_time = _time(connection)
     facts = {
-        "completeness": _completeness(connection, columns),
-        "consistency": _consistency(connection, columns, excluded),
+        "completeness": (present := _completeness(connection, columns)),
+        "consistency": _consistency(connection, columns, excluded, present),
         "duplicates": _copies(connection),
         "refunds": _refunds(connection),
         "amounts": money,
@@ -67,7 +69,16 @@ def quality(
         f"{many(several, 'order id')} used by more than one customer",
         "if order numbers start again, join them with the year or the shop in the source",
     )
-    found = [*said_of_money, *said_of_time, told]
+    repeated = _repeated(connection) if "o" in columns else 0
+    again = finding(
+        "amount_of_order",
+        "warning",
+        repeated,
+        f"{many(repeated, 'order')} of several lines with one amount on all of them: the total of the "
+        "order, counted once a line?",
+        'if so, give the amount of a line, such as --amount "quantity * unit_price"',
+    )
+    found = [*said_of_money, *said_of_time, told, again]
     return Quality(facts, tuple(one for one in found if one["count"]))
 
 
@@ -106,9 +117,12 @@ def _completeness(
 
 
 def _consistency(
-    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], excluded: Mapping[str, int]
+    connection: duckdb.DuckDBPyConnection,
+    columns: Mapping[str, str],
+    excluded: Mapping[str, int],
+    complete: Mapping[str, Mapping[str, float]],
 ) -> dict[str, dict[str, float]]:
-    """Of each rule: what it is asked of, what fails it, and the share that passes."""
+    """Of each rule: what it is asked of (rows with a value), what fails it, the share that passes."""
     rules = {
         "id_readable": ("id_unusable",),
         "date_readable": ("date_unreadable", "date_too_early", "date_in_future"),
@@ -119,8 +133,13 @@ def _consistency(
             "rate_missing",
         ),
     }
-    (total,) = _row(connection, "SELECT count(*) FROM raw")
-    found = {name: (total, sum(excluded.get(r, 0) for r in fail)) for name, fail in rules.items()}
+    asked = {
+        rule: min(complete[name]["present"] for short, name in columns.items() if short[0] == kind)
+        for rule, kind in zip(rules, "cda", strict=True)
+    }
+    found = {
+        name: (asked[name], sum(excluded.get(r, 0) for r in fail)) for name, fail in rules.items()
+    }
     if "o" in columns:
         found["one_customer_an_order"] = _row(
             connection,
@@ -132,6 +151,19 @@ def _consistency(
         name: {"asked": n, "failing": bad, "share": 1.0 - bad / max(n, 1)}
         for name, (n, bad) in found.items()
     }
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection) -> int:
+    """Orders whose lines all have one amount, where nearly all orders do and not for want of prices."""
+    orders, even, commonest = _row(
+        connection,
+        "WITH orders AS (SELECT min(amount) AS low, max(amount) AS high FROM rows WHERE reason IS NULL "
+        "AND order_id IS NOT NULL AND amount > 0 GROUP BY customer_id, order_id HAVING count(*) > 1) "
+        "SELECT count(*), count(*) FILTER (low = high), "
+        "(SELECT max(n) FROM (SELECT count(*) AS n FROM orders GROUP BY low)) FROM orders",
+    )
+    told = orders >= _ORDERS and even >= _EVEN * orders and commonest < orders / 2
+    return int(even) if told else 0
 
 
 def _copies(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:

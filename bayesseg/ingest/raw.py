@@ -168,14 +168,14 @@ def infer(
             )
             reads["d"] = as_day("v", dialect["date_format"][0], options.tz), is_missing("v")
     if money := [short for short in amounts if short in texts]:
-        tables = [f"texts_{short}" for short in money]
+        tables = {columns[short]: f"texts_{short}" for short in money}
         number = bare("v", options.currency_symbol, accounting=options.accounting_negatives)
         with collected(refused):
             dialect["decimal"] = _settled(
                 options.decimal, lambda: decimal_mark(connection, tables, options.max_bad, number)
             )
             mark = dialect["decimal"][0]
-            if parted := thousands(connection, tables, mark, number):
+            if parted := thousands(connection, list(tables.values()), mark, number):
                 dialect["thousands"] = *parted, "inferred"
             read = as_decimal(number, mark, _FACTOR), is_missing("v")
             reads |= dict.fromkeys(money, read)

@@ -10,10 +10,11 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from bayesseg._types import SMALLEST
+from bayesseg.ingest.findings import finding, many
+
 MOST_LEVELS = 10
 """Levels that are learned of a column at most; the rest are ``OTHER``."""
-FEWEST = 11
-"""Customers who must have bought of a level for it to be learned: a run holds no one's own words."""
 OTHER = "(other)"
 
 type Shares = tuple[dict[str, npt.NDArray[Any]], dict[str, list[str]]]
@@ -76,7 +77,31 @@ def _learned(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The levels most customers bought of, in the order of their texts."""
     found = connection.execute(
         f"SELECT level FROM spent WHERE level IS NOT NULL AND net > 0 AND level <> '{OTHER}' "
-        f"GROUP BY level HAVING count(*) >= {FEWEST} ORDER BY count(*) DESC, level "
+        f"GROUP BY level HAVING count(*) >= {SMALLEST} ORDER BY count(*) DESC, level "
         f"LIMIT {MOST_LEVELS}"
     ).fetchall()
     return sorted(level for (level,) in found)
+
+
+def unmet_levels(
+    connection: duckdb.DuckDBPyConnection, asked: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """A finding for each column of ``bayesseg_source`` that lacks levels asked for."""
+    found = []
+    for place, (name, given) in enumerate(asked.items()):
+        rows = connection.execute(
+            f"SELECT unnest(?) EXCEPT SELECT s{place} FROM bayesseg_source ORDER BY ALL",
+            [list(given)],
+        ).fetchall()
+        if rows:
+            found.append(
+                finding(
+                    "share_level_absent",
+                    "warning",
+                    len(rows),
+                    f"{many(len(rows), 'level')} of {name!r} in no row: "
+                    + ", ".join(repr(level) for (level,) in rows),
+                    "check how --shares spells the levels",
+                )
+            )
+    return found

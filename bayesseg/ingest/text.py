@@ -25,6 +25,8 @@ BOMBS = 200, 1 << 30
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as the mark of UTF-16 does
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -61,6 +63,13 @@ def read_text(
     lines = lines[skip:]
     if not any(line.strip() for line in lines):
         raise InputRejected("the file is empty", fix="give a file with a header line", code="empty")
+    others = [mark for mark in DELIMITERS if mark in lines[0]]
+    if delimiter is not None and delimiter not in lines[0] and others:
+        raise InputRejected(
+            f"the header holds no --delimiter {delimiter!r}, but {others[0]!r}",
+            fix=f"give --delimiter {others[0]!r}, or leave it out",
+            code="not_delimited",
+        )
     if announced and delimiter is None:
         mark, why, origin = announced[1], "announced by the line sep=", "inferred"
     elif delimiter is not None:
@@ -123,7 +132,7 @@ def _encoding(path: Path, given: str | None) -> tuple[str, str, bool]:
     position, held = 0, b""
     try:
         for block in _blocks(path):
-            if b"\0" in block and not coding.lower().startswith("utf-16"):
+            if b"\0" in block and not coding.lower().startswith(("utf-16", "utf-32")):
                 line = ends[b"\n"] + block[: block.index(b"\0")].count(b"\n") + 1
                 raise InputRejected(
                     f"line {line} holds a NUL byte: the file is damaged or not in {coding}",
@@ -149,7 +158,8 @@ def _encoding(path: Path, given: str | None) -> tuple[str, str, bool]:
         return _windows(path), "some bytes are not UTF-8", False
     lone = ends[b"\r"] + len(held) - ends[b"\r\n"]
     mixed = bool(lone) or 0 < ends[b"\r\n"] < ends[b"\n"]
-    packed = first[:2] != path.open("rb").read(2) if first else False
+    with path.open("rb") as handle:
+        packed = bool(first) and first[:2] != handle.read(2)
     return coding, evidence, coding in ("utf-8", "utf8", "utf-8-sig") and not mixed and not packed
 
 

@@ -29,13 +29,13 @@ def _of_rows(
 ) -> list[tuple[str, float | None, int | None, str]]:
     quality = accounting["quality"]
     rows: list[tuple[str, float | None, int | None, str]] = []
-    everything = words("quality.of.rows")
+    everything, valued = words("quality.of.rows"), words("quality.of.valued")
     for column, one in quality["completeness"].items():
         rows.append(
             (words("quality.complete", column=column), one["share"], one["present"], everything)
         )
     for rule, one in quality["consistency"].items():
-        of = words("quality.of.orders") if rule == "one_customer_an_order" else everything
+        of = words("quality.of.orders") if rule == "one_customer_an_order" else valued
         rows.append(
             (words(f"quality.rules.{rule}"), one["share"], one["asked"] - one["failing"], of)
         )

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg._types import Array
-from bayesseg.aggregates import SMALLEST
+from bayesseg._types import SMALLEST, Array
 from bayesseg.aggregates.cells import hidden
 
 if TYPE_CHECKING:

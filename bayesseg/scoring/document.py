@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesseg import population
-from bayesseg._types import Array
+from bayesseg._types import SMALLEST, Array
 from bayesseg.customers import Attributes, Customers, money_of
 from bayesseg.features import DRIFTED, drifted, lacking
 from bayesseg.posterior import now
@@ -113,10 +113,12 @@ def _stretched(plan: Plan, data: Customers | Attributes, table: pd.DataFrame) ->
                 "again, for what has changed since is not in these forecasts"
             )
         far = sum("extrapolated" in words for words in table["flags"]) / len(table)
-        if far > DRIFTED:
+        usual = (SMALLEST - 1) / posterior.manifest["customers"]["all"]
+        if far > DRIFTED + usual:
             found.append(
-                f"{far:.0%} of customers bought more often or were here longer than any at the fit "
-                "(flag extrapolated): fit again"
+                f"{far:.0%} of customers bought more often than all but {SMALLEST - 1} at the fit, or "
+                f"were here longer than any then (flag extrapolated; at the fit up to {usual:.0%}): fit "
+                "again"
             )
     if posterior.features is None:
         return found

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import betabinom
 
-from bayesseg._types import Array, IntArray, OnProgress, Progress
-from bayesseg.aggregates.cells import SMALLEST, hidden
+from bayesseg._types import SMALLEST, Array, IntArray, OnProgress, Progress
+from bayesseg.aggregates.cells import hidden
 from bayesseg.customers import Attributes, Customers
 from bayesseg.features import absent, columns_of, lacking
 from bayesseg.inference import modes as em

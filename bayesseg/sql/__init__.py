@@ -20,7 +20,7 @@ DIALECTS = ("duckdb", *WAREHOUSES)
 EXECUTED, EMULATED = ("duckdb", "postgres", "spark"), ("snowflake",)
 """Engines that the tests ask, and one whose emulator they ask; other texts are transpiled only."""
 
-_DAY, _MONEY = "0001-01-01", "revenue"
+_DAY, _MONEY, _AMOUNT = "0001-01-01", "revenue", "amount_and_carried"
 _NEVER = dt.date.min.isoformat()
 DAYS = 5
 """How often the first day of year 1 stands in a text for the last day observed."""
@@ -41,8 +41,18 @@ def source(*, orders: bool, carried: tuple[str, ...] = ()) -> str:
     It reads ``bayesseg_lines(customer_id, recorded_day, amount[, order_id])``, and with them whatever
     columns are to be ``carried`` along behind the amount, such as ``cost``.
     """
-    ((_, text),) = _named(("bayesseg_source",), "duckdb", _NEVER, orders=orders)
-    return _carrying(text, carried)
+    ((_, text),) = _named(("bayesseg_source",), "duckdb", _NEVER, orders=orders, carried=carried)
+    return text
+
+
+def told() -> str:
+    """``bayesseg_read`` with ``of_order`` and ``place``: 1 where an order's extract is the fullest.
+
+    It reads ``bayesseg_read(order_id, customer_id, recorded_day, extract_name)`` and whatever columns
+    stand beside them; ``of_order`` counts the lines an extract holds of the order.
+    """
+    ((_, text),) = _named(("bayesseg_told",), "duckdb", _NEVER)
+    return text
 
 
 def bought(as_of: dt.date, *, orders: bool, costs: bool) -> str:
@@ -136,13 +146,14 @@ def statement(log: Log, as_of: dt.date, dialect: str, kind: str = "customers", *
             )
     else:
         names = _CUSTOMERS if kind == "customers" else (*_CUSTOMERS, kind)
-        found = _named(
-            names, dialect, last, orders=log.order_id is not None, costs=log.cost is not None
+        *chain, (_, tail) = _named(
+            names,
+            dialect,
+            last,
+            orders=log.order_id is not None,
+            costs=log.cost is not None,
+            carried=("cost",) if log.cost else (),
         )
-        *chain, (_, tail) = [
-            (name, _carrying(step, ("cost",)) if log.cost and name == "bayesseg_source" else step)
-            for name, step in found
-        ]
         own |= dict(chain)
     config = "{{ config(materialized='table') }}\n" if dbt else ""
     return config + "\n".join(_head(log, dialect, last, kind)) + "\n" + _with(own.items(), tail)
@@ -156,13 +167,6 @@ def _chain(
     return _with(chain, end)
 
 
-def _carrying(text: str, carried: tuple[str, ...]) -> str:
-    """A step ``bayesseg_source`` with more columns of the lines behind their amount."""
-    return re.sub(
-        r"(?<=,\s)(\s*)amount\b(?=,|\s+FROM)", rf"\1{', '.join(('amount', *carried))}", text
-    )
-
-
 def _with(ctes: Iterable[tuple[str, str]], end: str) -> str:
     """The steps before as common table expressions, the last one as it is."""
     parts = [f"{name} AS (\n{body}\n)" for name, body in ctes]
@@ -170,14 +174,25 @@ def _with(ctes: Iterable[tuple[str, str]], end: str) -> str:
 
 
 def _named(
-    names: Iterable[str], dialect: str, last: str, *, orders: bool = False, costs: bool = False
+    names: Iterable[str],
+    dialect: str,
+    last: str,
+    *,
+    orders: bool = False,
+    costs: bool = False,
+    carried: tuple[str, ...] = (),
 ) -> list[tuple[str, str]]:
     text = files(__package__).joinpath(f"{dialect}.sql").read_text(encoding="utf-8")
     found = steps(text)
     held = ["".join(found.values()).count(f"'{word}'") for word in (_DAY, _MONEY)]
     if held != [DAYS, 1]:
         raise AssertionError(f"{dialect}.sql does not hold its {DAYS} days and one kind of money")
-    found = {name: step.replace(f"'{_DAY}'", f"'{last}'") for name, step in found.items()}
+    found = {
+        name: step.replace(f"'{_DAY}'", f"'{last}'").replace(
+            _AMOUNT, ", ".join(("amount", *carried))
+        )
+        for name, step in found.items()
+    }
     if costs:
         found["customers"] = found["customers"].replace(f"'{_MONEY}'", "'margin'")
     variants = [variant for variant, on in (("/orders", orders), ("/cost", costs)) if on]
@@ -334,23 +349,32 @@ def _quoted(name: str, dialect: str, *, exact: bool) -> str:
 
 
 def _head(log: Log, dialect: str, last: str, kind: str) -> list[str]:
-    days = f"days are those of {log.zone}" if log.zone else "days as the date column has them"
     refund = "left out" if log.drop_refunds else "netted within the day"
     if log.order_id is not None and not log.drop_refunds:
-        refund = "netted within the first day of their order"
+        refund = "netted within their order's last day before them"
     copies = "kept once" if log.dedupe else "kept"
-    money = "amount less cost, at least nothing a day" if log.cost is not None else "revenue"
-    further = [
-        *(["-- Customers are groups; who has none is one alone."] if log.group else []),
-        *(["-- Of several extracts an order is kept from the fullest."] if log.extract else []),
+    costs = log.cost is not None
+    money = "amount less cost, at least nothing a day" if costs else "revenue"
+    fields = "customer, day, amount or cost" if costs else "customer, day or amount"
+    days = ["-- Days are as the date column has them."]
+    if log.zone:
+        days = [
+            f"-- Days are those of {log.zone}: the date column must hold",
+            "-- instants (timestamptz); for local times leave --tz out.",
+        ]
+    extracts = [
+        "-- Of several extracts an order is kept from the fullest; lines without an order id are not",
+        "-- compared, and used from all of them.",
     ]
     return [
         f"-- bayesseg, {dialect}: {KINDS[kind]}.",
-        f"-- As of {last}, inclusive; {days}. Money is {money}.",
-        *further,
-        f"-- Refunds are {refund}; exact copies of a line are {copies}.",
-        f"-- Lines without customer, day or amount, of days before {log.min_date}, or of an id that is",
-        "-- a word for nobody (guest), are left out: bayesseg sql --account counts them. Whether an id",
-        "-- 0, or one with a third of all lines, is somebody is for you to judge.",
+        f"-- As of {last}, inclusive. Money is {money}.",
+        *days,
+        *(["-- Customers are groups; who has none is one alone."] if log.group else []),
+        *(extracts if log.extract else []),
+        f"-- Refunds are {refund}; exact copies are {copies}.",
+        f"-- Lines without {fields}, of days before {log.min_date}, or of an id",
+        "-- that is a word for nobody (guest), are left out: bayesseg sql --account counts them.",
+        "-- Whether an id 0, or one with three tenths of all lines, is somebody is for you to judge.",
         "-- A purchase is a day that nets to more than nothing, or is free; times are whole days.",
     ]

@@ -1,7 +1,7 @@
 -- Purchase lines to one row a customer, in steps that each read those above. bayesseg_lines holds
 -- customer_id, recorded_day, amount and, where they are told, order_id and cost. The first day of year 1
--- stands for the last day observed, and 'revenue' for what money is. A purchase is a day on which a
--- customer's lines net to more than nothing, or to nothing without any refund. Of some steps there are
+-- stands for the last day observed, 'revenue' for what money is, amount_and_carried for the amount and
+-- further columns of a line. A purchase is a day on which a customer's lines net to more than nothing, or to nothing without any refund. Of some steps there are
 -- two: the one with "/orders" where orders have ids, the one with "/cost" where lines have costs.
 
 -- step: bayesseg_told
@@ -15,17 +15,20 @@ FROM (SELECT *, COUNT(*) OVER (PARTITION BY order_id, customer_id, recorded_day,
       FROM bayesseg_read) AS counted
 
 -- step: bayesseg_source
-SELECT customer_id, recorded_day AS purchase_day, recorded_day, amount FROM bayesseg_lines
+SELECT customer_id, recorded_day AS purchase_day, recorded_day, amount_and_carried
+FROM bayesseg_lines
 
 -- step: bayesseg_source/orders
--- a refund counts on the first day of its order, but is known from its own day on
+-- a refund counts on the last day of its order before it, for numbers may start again, but is known
+-- from its own day on; lines of a day are sorted, for not every engine has frames by range
 SELECT customer_id,
-       CASE WHEN amount < 0 AND order_id IS NOT NULL AND first_line < recorded_day
-            THEN first_line ELSE recorded_day END AS purchase_day,
-       recorded_day, order_id, amount
-FROM (SELECT customer_id, recorded_day, order_id, amount,
-             MIN(CASE WHEN amount >= 0 THEN recorded_day END)
-               OVER (PARTITION BY customer_id, order_id) AS first_line
+       CASE WHEN amount < 0 AND order_id IS NOT NULL AND sold < recorded_day
+            THEN sold ELSE recorded_day END AS purchase_day,
+       recorded_day, order_id, amount_and_carried
+FROM (SELECT customer_id, recorded_day, order_id, amount_and_carried,
+             MAX(CASE WHEN amount >= 0 THEN recorded_day END)
+               OVER (PARTITION BY customer_id, order_id ORDER BY recorded_day NULLS FIRST, amount DESC
+                     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS sold
       FROM bayesseg_lines) AS lined
 
 -- step: daily

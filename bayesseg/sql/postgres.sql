@@ -23,27 +23,31 @@ SELECT
   customer_id,
   recorded_day AS purchase_day,
   recorded_day,
-  amount
+  amount_and_carried
 FROM bayesseg_lines
 
 -- step: bayesseg_source/orders
 SELECT
   customer_id,
   CASE
-    WHEN amount < 0 AND NOT order_id IS NULL AND first_line < recorded_day
-    THEN first_line
+    WHEN amount < 0 AND NOT order_id IS NULL AND sold < recorded_day
+    THEN sold
     ELSE recorded_day
   END AS purchase_day,
   recorded_day,
   order_id,
-  amount
+  amount_and_carried
 FROM (
   SELECT
     customer_id,
     recorded_day,
     order_id,
-    amount,
-    MIN(CASE WHEN amount >= 0 THEN recorded_day END) OVER (PARTITION BY customer_id, order_id) AS first_line
+    amount_and_carried,
+    MAX(CASE WHEN amount >= 0 THEN recorded_day END) OVER (
+      PARTITION BY customer_id, order_id
+      ORDER BY recorded_day NULLS FIRST, amount DESC NULLS LAST
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    ) AS sold
   FROM bayesseg_lines
 ) AS lined
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import Array
+from bayesseg._types import SMALLEST, Array
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import Purchases
-from bayesseg.population import SMALLEST
 from bayesseg.validation.baselines import Rule, carried, told
 from bayesseg.validation.holdout import Holdout, holdout
 

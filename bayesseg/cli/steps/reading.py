@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesseg.cli import scorefile
 from bayesseg.cli.flags import SourceFlags, SummaryFlags, argv, is_address
-from bayesseg.cli.said import say_provenance
+from bayesseg.cli.said import say_findings, say_provenance
 from bayesseg.cli.shell import Shell
 from bayesseg.errors import InputRejected, UsageError
 
@@ -176,11 +176,13 @@ def joined(
         say_provenance(facts.provenance, shell)
         customers = with_attributes(customers, facts)
         entry = customers.provenance["attributes"]
-        join = entry.get("further", [entry])[-1]["join"]
+        entry = entry.get("further", [entry])[-1]
+        join = entry["join"]
         shell.say(
             f"attributes: {join['joined']:,} customers joined, {join['customers_without']:,} without, "
             f"{join['rows_without_customer']:,} rows of nobody here"
         )
+        say_findings((one for one in entry["findings"] if one["code"] == "attributes_few"), shell)
     return customers
 
 

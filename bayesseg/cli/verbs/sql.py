@@ -158,9 +158,10 @@ def sql(
     if dialect not in texts.EXECUTED:
         ours = "run on an emulator" if dialect in texts.EMULATED else "transpiled"
         shell.say(f"{dialect}: {ours}, not on a real one, by our tests")
-    if tz is None:
-        shell.say(
-            "instants in the date column would fall on the session's days: give --tz for them"
-        )
+    shell.say(
+        "instants in the date column would fall on the session's days: give --tz for them"
+        if tz is None
+        else "--tz takes the date column for instants (timestamptz): for local times leave it out"
+    )
     shell.show(text)
     return Outcome({"dialect": dialect, "kind": kind, "sql": text})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg.aggregates import SMALLEST
+from bayesseg._types import SMALLEST
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
 from bayesseg.report.sections.segments import marks

@@ -10,9 +10,6 @@ from bayesseg.report.words import NOTHING, Words
 from bayesseg.validation.advice import Advice
 from bayesseg.validation.comparison import Document
 
-SMALLEST = 11
-"""Customers below which a group is hidden."""
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bayesseg._types import SMALLEST
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Figure, Heading, Section, Table
-from bayesseg.report.validation.case import SMALLEST, Case
+from bayesseg.report.validation.case import Case
 
 
 def section(case: Case) -> Section | None:
