@@ -172,6 +172,21 @@ def remove(path: Path) -> None:
         ) from error
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a directory that its caller holds; renamed first, so that no half of it keeps its name."""
+    absolute = path.absolute()
+    part = _beside(absolute, _PART)
+    try:
+        if absolute.exists():
+            os.replace(absolute, part)
+        _discard(part)
+        _clear(absolute)
+    except OSError as error:
+        raise ResourcesMissing(
+            f"cannot remove {path}: {error.strerror or error}", fix="remove it by hand"
+        ) from error
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold ``path``.lock while working on ``path``; a second one is told who holds it (exit 8).

@@ -24,8 +24,9 @@ from bayesseg import scoring as _score
 from bayesseg._types import Check
 from bayesseg.customers import Attributes, Customers, read_attributes
 from bayesseg.gates import check, read_waivers, standing
+from bayesseg.gates.waivers import today
 from bayesseg.ingest import Options, read_purchases
-from bayesseg.posterior import Posterior, now, save, to_datatree
+from bayesseg.posterior import Posterior, save, to_datatree
 from bayesseg.posterior import load as _load
 from bayesseg.scoring import Scores, Settings
 from bayesseg.spans import days
@@ -100,7 +101,7 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_spec(model)
     own = None if names is None else segment_map.read(Path(names))
-    overlooked = () if waivers is None else read_waivers(Path(waivers), spec.parts, now().date())
+    overlooked = () if waivers is None else read_waivers(Path(waivers), spec.parts, today())
     return _fit.fit(data, spec, seed=seed, previous=previous, names=own, waivers=overlooked)
 
 

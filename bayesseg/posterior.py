@@ -39,36 +39,20 @@ SCHEMA_VERSION = 2
 KEY_FILE = "BAYESSEG_HMAC_KEY_FILE"
 """The environment variable that names the file of the key that signs runs."""
 FILES = ("spec.toml", "features.json", "posterior.npz", "summary.json")
-KEYS = frozenset(
-    {
-        "accounting",
-        "as_of",
-        "created_at",
-        "currency",
-        "customers",
-        "facts",
-        "files",
-        "fingerprint",
-        "gates",
-        "info",
-        "model_id",
-        "name",
-        "paid_share",
-        "population",
-        "scales",
-        "schema_version",
-        "seconds",
-        "seed",
-        "segments",
-        "state",
-        "time_unit",
-        "trained_on",
-        "verdict",
-        "verdicts",
-        "versions",
-    }
-)
-"""The keys of a manifest; a manifest with others is not ours."""
+_NONE = type(None)
+KEYS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("created_at", "fingerprint", "model_id", "name"), (str,)),
+    **dict.fromkeys(("state", "time_unit", "verdict"), (str,)),
+    **dict.fromkeys(("accounting", "customers", "facts", "files", "info", "population"), (dict,)),
+    **dict.fromkeys(("scales", "seconds", "verdicts", "versions"), (dict,)),
+    **dict.fromkeys(("as_of", "currency"), (_NONE, str)),
+    **dict.fromkeys(("segments", "trained_on"), (_NONE, dict)),
+    "gates": (list,),
+    "paid_share": (float, int),
+    "schema_version": (int,),
+    "seed": (int,),
+}
+"""The keys of a manifest and what each may hold; a manifest with others is not ours."""
 _CAP, _MANIFEST_CAP, _SMALL = 256 * 1024**2, 1024**2, 1024
 _MANIFEST, _SUMS, _SIGNATURE = "manifest.json", "manifest.sha256", "manifest.hmac"
 _SHORTEST_KEY = 16
@@ -100,6 +84,18 @@ def now() -> datetime:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return moment.replace(microsecond=0)
+
+
+def trusted(judged: Mapping[str, Any], part: str) -> bool:
+    """Whether a part was computed well enough to leave; a part or a word that is not known was not.
+
+    A point estimate leaves, ``not-assessed``: it claims no uncertainty, and its verdict goes with it.
+    ``judged`` is a manifest, or the document of a score file.
+    """
+    return (judged["verdicts"].get(part) or {}).get("computation") in _TRUSTED
+
+
+_TRUSTED = ("passed", "caution", "not-assessed")
 
 
 def available(draws: Draws) -> int:
@@ -281,9 +277,10 @@ def _checked(path: Path, signed: bool) -> tuple[dict[str, Any], dict[str, bytes]
     if not path.is_dir():
         raise _nothing_at(path)
     manifest = _manifest(path, signed)
-    if set(manifest) != KEYS:
-        odd = ", ".join(sorted(set(manifest) ^ KEYS))
-        raise _bad(path / _MANIFEST, f"has keys too many or too few ({odd})")
+    if odd := sorted(set(manifest) ^ set(KEYS)):
+        raise _bad(path / _MANIFEST, f"has keys too many or too few ({', '.join(odd)})")
+    if odd := sorted(name for name, kinds in KEYS.items() if type(manifest[name]) not in kinds):
+        raise _bad(path / _MANIFEST, f"has no such {', '.join(odd)} as one has")
     files = {}
     for name in FILES:
         entry = manifest["files"].get(name)
@@ -426,6 +423,14 @@ def _verify_arrays(path: Path, content: bytes, declared: Any) -> None:
             members = archive.infolist()
             if sorted(m.filename for m in members) != sorted(f"{name}.npy" for name in declared):
                 raise _bad(path, "holds other arrays than declared")
+            # before anything is opened: what is stored as it is takes the room it says
+            if sum(member.file_size for member in members) > len(content) or any(
+                member.compress_type != zipfile.ZIP_STORED
+                or member.compress_size != member.file_size
+                or member.flag_bits
+                for member in members
+            ):
+                raise _bad(path, "holds arrays that are not stored as they are")
             for member in members:
                 dtype, shape = declared[member.filename.removesuffix(".npy")]
                 with archive.open(member) as handle:
@@ -433,8 +438,7 @@ def _verify_arrays(path: Path, content: bytes, declared: Any) -> None:
                     found_shape, fortran, found = npy.read_array_header_1_0(handle)
                     expected = handle.tell() + math.prod(found_shape) * found.itemsize
                 if (
-                    member.compress_type != zipfile.ZIP_STORED
-                    or found.str not in _DTYPES
+                    found.str not in _DTYPES
                     or (found.str, list(found_shape)) != (dtype, shape)
                     or fortran
                     or expected != member.file_size

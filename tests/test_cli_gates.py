@@ -7,12 +7,14 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from fault_case import write_clients
 from typer.testing import CliRunner
 
 from bayesseg.cli import app
 from bayesseg.cli.scorefile import read_scores
+from bayesseg.gates import judged_today
 from bayesseg.inference import gibbs, modes, parallel
-from bayesseg.posterior import load, save
+from bayesseg.posterior import KEYS, load, save
 from bayesseg.spec import load_spec
 from bayesseg.validation import backtest
 
@@ -171,9 +173,14 @@ def test_scores_of_a_failed_part_are_blank_until_somebody_answers_for_them(fit, 
     assert call("prioritise", marked, "--force").exit_code == 4
     assert not (tmp_path / "list.csv").exists()
     assert call("prioritise", marked, "-o", tmp_path / "list.csv", *forced).exit_code == 0
+    assert not (tmp_path / "list.csv").exists()
+    assert (tmp_path / "list.untrusted.csv").exists()
     page = tmp_path / "page.html"
     assert call("report", run, "--scores", marked, "-o", page).exit_code == 0
     assert page.read_text().index("UNTRUSTED") < page.read_text().index("rhat")
+    assert "The reason given: a drill" in page.read_text()
+    numbers = json.loads(page.with_suffix(".json").read_text())
+    assert numbers["sections"]["verdict"]["released"] == {"purchase": "a drill"}
 
 
 def test_failed_spend_leaves_churn_alone(fit, shop, tmp_path):
@@ -227,7 +234,15 @@ def test_a_waiver_that_ran_out_fails_the_run_it_let_pass(fit, shop, tmp_path, mo
     others = ("ess_bulk", "ess_tail", "mcse_mean", "mcse_exported")
     path.write_text("".join(WAIVER.replace("rhat", gate) for gate in ("rhat", *others)))
     assert fit(HARM["a chain elsewhere"][0], "--waivers", path).exit_code == 0
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "32503680001")  # the first second of the year 3000
+    assert (
+        call("score", tmp_path / "run", shop, "-o", tmp_path / "then.parquet", FAST).exit_code == 0
+    )
+    assert call("prioritise", tmp_path / "then.parquet").exit_code == 0
+    monkeypatch.setattr("bayesseg.gates.waivers.today", lambda: date(3000, 1, 1))
+    late = call("prioritise", tmp_path / "then.parquet")
+    assert late.exit_code == 4
+    assert "its waiver ran out on 2999-12-31" in late.stderr.splitlines()[-1]
+    assert "verdict failed" in call("verify", tmp_path / "run").stdout
     scored = call("score", tmp_path / "run", shop, "-o", tmp_path / "s.parquet", FAST)
     assert scored.exit_code == 4
     assert "its waiver ran out on 2999-12-31" in scored.stderr.splitlines()[-1]
@@ -245,6 +260,7 @@ def test_a_waiver_that_ran_out_fails_the_run_it_let_pass(fit, shop, tmp_path, mo
         (("ranks only", " "), "is empty"),
         (("reason", "because"), "is not a known key"),
         (("2999-12-31", '"soon"'), "wrong type"),
+        (("2999-12-31", "2999-12-31T10:00:00Z"), "is a moment"),
         (("[[waive]]", "[waive]"), "wrong type"),
         ((WAIVER, WAIVER + WAIVER), "waived twice"),
         ((WAIVER, "waive = 3 ="), "cannot read --waivers"),
@@ -259,6 +275,42 @@ def test_a_waiver_is_refused_before_any_work(fit, tmp_path, change, said):
 
 
 # ---------------------------------------------------------------- mixtures
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with a run of sixty clients in two groups, and the run."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_clients(folder)
+    made = call(
+        "fit", folder / "clients.csv", "--model", folder / "tiny.toml", "-o", folder / "run"
+    )
+    assert made.exit_code == 0, made.output
+    return folder, load(folder / "run")
+
+
+def test_segments_that_failed_are_shown_by_no_verb(tiny):
+    folder, good = tiny
+    hard = next(i for i, g in enumerate(good.manifest["gates"]) if g["severity"] == "hard")
+    checks = [dict(gate) for gate in good.manifest["gates"]]
+    checks[hard] |= {"passed": False, "verdict": "failed", "detail": "segments: broken"}
+    manifest = judged_today({**good.manifest, "gates": checks})
+    bad = save(replace(good, manifest=manifest), folder / "bad")
+    for verb, *data in (("segments",), ("drift", "clients.csv"), ("stability", "clients.csv")):
+        refused = call(verb, bad, *(folder / name for name in data))
+        assert (refused.exit_code, "failed their gates" in refused.stderr) == (4, True), verb
+
+
+def test_a_manifest_with_holes_is_refused_by_every_verb_that_shows_it(tiny):
+    folder, good = tiny
+    scores, page = folder / "s.parquet", folder / "page.html"
+    assert call("score", folder / "run", folder / "clients.csv", "-o", scores).exit_code == 0
+    passed = []
+    for key in sorted({*KEYS} - {"files", "as_of", "currency", "trained_on", "segments"}):
+        odd = save(replace(good, manifest={**good.manifest, key: None}), folder / f"no_{key}")
+        found = call("report", odd, "--scores", scores, "-o", page, "--force")
+        passed += [key] if found.exit_code != 5 else []
+    assert passed == []
 
 
 @pytest.fixture(scope="module")

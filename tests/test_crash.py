@@ -317,6 +317,7 @@ def test_a_fit_that_dies_goes_on_from_its_pieces_to_the_same_bits(done, tmp_path
 
 def test_a_damaged_piece_is_no_piece(tmp_path):
     arrays = {"a": np.arange(6.0).reshape(2, 3)}
+    pieces.begin(tmp_path, {"seed": 1})
     pieces.keep(tmp_path, "one", arrays)
     assert np.array_equal(pieces.recalled(tmp_path, "one")["a"], arrays["a"])
     path = tmp_path / "one.piece"
@@ -324,6 +325,95 @@ def test_a_damaged_piece_is_no_piece(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert pieces.recalled(tmp_path, "one") is None
+
+
+def test_a_piece_of_another_plan_is_no_piece(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, seed in ((one, 1), (other, 2)):
+        pieces.begin(folder, {"seed": seed})
+    pieces.keep(one, "a", {"a": np.arange(3.0)})
+    shutil.copy(one / "a.piece", other)
+    assert pieces.recalled(one, "a") is not None
+    assert pieces.recalled(other, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "words"),
+    [
+        (None, 2, "no plan.json says of what fit"),
+        ("{", 5, "start anew"),
+        ("[]", 5, "start anew"),
+        (b"\xff".decode("latin-1"), 5, "start anew"),
+    ],
+)
+def test_pieces_whose_plan_is_lost_or_damaged_are_not_gone_on_from(
+    tmp_path, monkeypatch, plan, code, words
+):
+    write_clients(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run.unfinished"
+    pieces.begin(folder, {"seed": 0})
+    pieces.keep(folder, "a", {"a": np.arange(3.0)})
+    (folder / "plan.json").unlink()
+    if plan is not None:
+        (folder / "plan.json").write_text(plan, encoding="latin-1")
+    found, said = call(*FIT, "--resume", "run")
+    assert (found, words in said, "Traceback" in said) == (code, True, False)
+    with pytest.raises(BayessegError):
+        pieces.begin(folder, {"seed": 0})
+
+
+@pytest.mark.parametrize("words", [("-o", "run", "--force"), ("--resume", "run")])
+def test_a_folder_of_somebody_else_is_never_removed(tmp_path, monkeypatch, words):
+    write_clients(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run.unfinished"
+    folder.mkdir()
+    for name in ("plan.json", "a.piece", "thesis.txt"):
+        (folder / name).write_text("mine")
+    before = contents(folder)
+    code, said = call(*FIT, *words)
+    assert (code, "holds more than the pieces" in said) == (2, True)
+    assert contents(folder) == before
+
+
+def test_a_folder_that_cannot_be_removed_whole_has_lost_its_name(tmp_path, monkeypatch):
+    folder = tmp_path / "run.unfinished"
+    pieces.begin(folder, {"seed": 1})
+    pieces.keep(folder, "a", {"a": np.arange(3.0)})
+
+    def stopped(path):
+        (path / "plan.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files.shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pieces.discard(folder)
+    monkeypatch.undo()
+    assert not folder.exists()
+    pieces.discard(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_stopped_after_its_run_was_written_is_said_to_be_complete(
+    done, tmp_path, monkeypatch
+):
+    from bayesseg.inference import sweep as gibbs_sweep
+
+    _, whole = done
+    write_clients(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pieces, "remove_folder", lambda folder: None)
+        assert call(*FIT, "-o", "run")[0] == 0
+    (tmp_path / "run.card.md").unlink()
+    monkeypatch.setattr(gibbs_sweep, "_stretch", lambda *_: pytest.fail("sampled"))
+    code, said = call(*FIT, "--resume", "run")
+    assert (code, "run is complete" in said) == (0, True)
+    assert {n: c for n, c in contents(tmp_path).items() if n.startswith("run")} == {
+        n: c for n, c in whole.items() if n.startswith("run")
+    }
 
 
 def test_a_full_disk_is_said_before_a_fit_begins(tmp_path, monkeypatch):

@@ -7,7 +7,16 @@ import pytest
 
 from bayesseg._types import Check, Draws
 from bayesseg.errors import GateFailed, UsageError
-from bayesseg.gates import Release, gates, judgement, overall, release, verdicts
+from bayesseg.gates import (
+    Release,
+    gates,
+    judged_today,
+    judgement,
+    overall,
+    release,
+    verdicts,
+    withheld,
+)
 from bayesseg.gates.waivers import NEVER, WAIVABLE
 from bayesseg.priors import sample
 from bayesseg.spec import load_spec
@@ -337,12 +346,28 @@ def test_a_failed_part_leaves_by_force_with_a_reason_only() -> None:
     assert forced == Release(("purchase",), "a drill")
 
 
-def test_a_point_estimate_stays_where_only_what_was_assessed_may_leave() -> None:
+def test_a_point_estimate_leaves_with_its_verdict() -> None:
     point = Draws({n: v[:1, :1] for n, v in PURCHASE.values.items()}, {}, {"engine": "map"})
     judged_by = judgement(gates(SPEC, PARTS | {"purchase": point}, FACTS))
     assert release(judged_by, ["purchase"]).parts == ()
-    with pytest.raises(GateFailed, match="may not leave"):
-        release(judged_by, ["purchase"], strict=True)
+    assert judged_by["verdicts"]["purchase"]["computation"] == "not-assessed"
+
+
+@pytest.mark.parametrize("word", ["failed", "fine", "Passed", "", None, 1])
+def test_what_is_not_known_to_be_computed_well_stays(word: object) -> None:
+    judged_by = judgement_of(WAIVER)
+    verdicts = judged_by["verdicts"] | {"spend": {"computation": word, "reasons": []}}
+    odd = judged_by | {"verdicts": verdicts}
+    assert withheld(odd, ["purchase", "spend", "segments"]) == ("spend", "segments")
+    again = judged_today(odd)
+    assert (again["verdict"], withheld(again, ["spend"])) == ("failed", ("spend",))
+
+
+def test_a_waiver_is_held_against_the_clock_whatever_time_results_bear(monkeypatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert judgement_of(WAIVER | {"until": "1999-01-01"})["verdict"] == "failed"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "32503680001")
+    assert judgement_of(WAIVER)["verdict"] == "caution"
 
 
 MIXTURE = load_spec("segments")

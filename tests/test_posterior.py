@@ -38,7 +38,7 @@ def posterior(verdict: str = "passed") -> Posterior:
         ),
         "spend": Draws({name: rng.gamma(5.0, size=shape) for name in ("p", "q", "scale")}, {}, {}),
     }
-    manifest = dict.fromkeys(KEYS - {"files"}) | {
+    manifest = {name: kinds[0]() for name, kinds in KEYS.items()} | {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict,
         "facts": {},
@@ -196,7 +196,7 @@ def test_a_run_of_every_schema_is_read_as_one_of_today(golden: Path) -> None:
     stored = json.loads((golden / "manifest.json").read_bytes())
     found = load(golden)
     assert f"schema{stored['schema_version']}" == golden.name
-    assert (found.manifest["schema_version"], set(found.manifest)) == (SCHEMA_VERSION, KEYS)
+    assert (found.manifest["schema_version"], set(found.manifest)) == (SCHEMA_VERSION, set(KEYS))
     assert found.manifest["facts"]["waivers"] == []
     with np.load(golden / "posterior.npz") as archive:
         for part, draws in found.parts.items():
@@ -283,6 +283,37 @@ def test_an_array_larger_than_its_file_is_refused_before_it_is_allocated(run: Pa
     rewrite_manifest(run, files=files)
     with pytest.raises(ArtefactBad, match="not as declared"):
         load(run)
+
+
+@pytest.mark.parametrize("odd", ["deflated", "longer", "flagged"])
+def test_an_array_that_is_not_stored_as_it_is_is_refused_before_it_is_opened(
+    run: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    import hashlib
+    import io
+    import zipfile
+
+    with zipfile.ZipFile(run / "posterior.npz") as stored:
+        arrays = {name: stored.read(name) for name in stored.namelist()}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, held in arrays.items():
+            how = zipfile.ZIP_DEFLATED if odd == "deflated" else zipfile.ZIP_STORED
+            zipped.writestr(name, held, how)
+        one = zipped.infolist()[0]  # what the directory at the end says of it
+        one.file_size += 10**9 if odd == "longer" else 0
+        one.flag_bits |= 8 if odd == "flagged" else 0
+    content = archive.getvalue()
+    (run / "posterior.npz").write_bytes(content)
+    files = json.loads((run / "manifest.json").read_bytes())["files"]
+    files["posterior.npz"] |= {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    rewrite_manifest(run, files=files)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("opened"))
+    with pytest.raises(ArtefactBad, match="not stored as they are"):
+        verify(run)
 
 
 def test_the_model_id_follows_the_draws_and_the_data_alone() -> None:

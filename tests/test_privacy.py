@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from bayesseg.aggregates.cells import hidden
 from bayesseg.cli import app, scorefile
+from bayesseg.cli.steps import erasing
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest import (
     Key,
@@ -149,8 +150,58 @@ def test_a_list_without_an_id_is_refused(tmp_path):
 
 def test_a_list_meets_pseudonyms_where_it_has_their_key(key):
     found = read_objections_of(key, "42\n")
-    rows, unknown = refused(pseudonyms(IDS, read_key(key)), found)
-    assert (rows.tolist(), unknown) == ([True, False, False, False, False], 0)
+    rows, met = refused(pseudonyms(IDS, read_key(key)), found)
+    assert (rows.tolist(), met.tolist()) == ([True, False, False, False, False], [0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c386 \n",
+        '"c386"\n"x"\n',
+        "customer_id,why\nc386 ,x\n",
+        'kunde;customer_id\n1;"c386"\n',
+        'why,id\n\n"a, b",c386\n',
+        "customer_id;why\nc386;a, b\n",
+    ],
+)
+def test_an_entry_is_met_however_it_is_written(text, tmp_path):
+    rows, _ = refused(np.array(["c385", "c386"], dtype=object), listed(tmp_path, text))
+    assert rows.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("entry", "id_"), [("e\u0301lan", "élan"), ("élan", "e\u0301lan")])
+def test_an_entry_is_met_with_accents_in_either_writing(entry, id_, tmp_path):
+    rows, _ = refused(np.array([id_], dtype=object), listed(tmp_path, entry))
+    assert rows.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("c386,2024-01-01\n", "none is known to hold ids"),
+        ("kunde_nr;grund\nc386;x\n", "none is known to hold ids"),
+        ("x\nc386|y\n", "none is known to hold ids"),
+        ("why,customer_id\na,b,c386\n", "row 2 has 3 cells where the header has 2"),
+        ("why,customer_id\nc386\n", "row 2 has 1 cells where the header has 2"),
+        ('"c386\nx\n', "is no CSV"),
+        ('customer_id,why\nc386,"x"y\n', "is no CSV"),
+        ("c386\0\n", "holds the character"),
+    ],
+)
+def test_a_list_that_could_hide_an_entry_is_refused(text, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        listed(tmp_path, text)
+
+
+def test_a_list_of_which_nobody_is_met_is_a_warning(tmp_path):
+    def levels(text):
+        with read_purchases(LOG, Options(suppress=listed(tmp_path, text))) as purchases:
+            found = purchases.provenance["findings"]
+        return [one["level"] for one in found if one["code"] == "suppressed"]
+
+    assert levels("a\nnobody\n") == ["note"]
+    assert levels("nobody\n") == levels("nobody\nnone\n") == ["warning"]
 
 
 def read_objections_of(key, text):
@@ -217,6 +268,12 @@ def test_a_list_of_pseudonyms_leaves_out_whom_the_ids_name(here):
     (here / "other").write_text(SECRET[::-1])
     again = bayesseg(*words, "--pseudonymise", "other")
     assert (again.exit_code, "the key is another" in again.output) == (2, True)
+
+
+def test_a_list_of_which_no_score_is_met_is_a_warning(here):
+    (here / "no.txt").write_text("nobody\n")
+    done = bayesseg("prioritise", "plain.parquet", "--suppress-list", "no.txt", "--json")
+    assert any("1 of its 1 entries" in one for one in json.loads(done.stdout)["warnings"])
 
 
 def test_a_list_may_be_named_by_pseudonyms(here):
@@ -323,6 +380,117 @@ def test_what_cannot_be_erased_from_is_refused_before_anything_changes(here, kin
     assert not (tmp_path / "gone").exists()
 
 
+FORGET = ("--tombstones", "gone", "--key", "key")
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, key):
+    """A folder of its own with two documented tables of five customers."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a1", "a2"):
+        pd.DataFrame({"customer_id": IDS, "n": range(5)}).to_parquet(f"{name}.parquet")
+        described(tmp_path / f"{name}.parquet")
+    return tmp_path
+
+
+def described(path, **more):
+    table = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": 5}
+    path.with_suffix(".json").write_text(json.dumps({"table": table, **more}))
+
+
+def forget(bench, text, *files, **how):
+    (bench / "ids.txt").write_text(text)
+    return bayesseg("erase", "ids.txt", *files, *FORGET, **how)
+
+
+def test_who_was_met_in_any_writing_is_buried_as_he_is(bench):
+    (bench / "l.csv").write_text("customer_id,n\n'=x,1\n42,2\n")
+    done = forget(bench, "'=x\n 42\n", "l.csv")
+    assert (done.exit_code, (bench / "l.csv").read_text()) == (0, "customer_id,n\n")
+    assert set(expected(["=x", "42"])) <= set((bench / "gone").read_text().splitlines())
+    back = read_objections(bench / "gone", read_key(bench / "key"))
+    assert refused(IDS, back)[0].tolist() == [True, False, False, True, False]
+
+
+def test_entries_met_in_no_file_are_warned_of_and_buried_all_the_same(bench):
+    done = forget(bench, "42\nnobody\nnone\n", "a1.parquet", "a2.parquet")
+    assert "warning: 2 of the 3 entries of ids.txt were met in no file" in done.stderr
+    assert set(expected(["42", "nobody", "none"])) <= set((bench / "gone").read_text().splitlines())
+
+
+def test_a_damaged_document_stops_everything_before_it_begins(bench):
+    before = (bench / "a1.parquet").read_bytes()
+    (bench / "a2.json").write_text('{"table": ')
+    done = forget(bench, "42\n", "a1.parquet", "a2.parquet")
+    assert (done.exit_code, "a2.parquet cannot be read" in done.stderr) == (5, True)
+    assert (bench / "a1.parquet").read_bytes() == before
+    assert not (bench / "gone").exists()
+
+
+def test_a_file_of_pseudonyms_of_another_key_is_refused(bench):
+    described(bench / "a2.parquet", pseudonyms={"key_check": "0" * 16})
+    done = forget(bench, "42\n", "a1.parquet", "a2.parquet")
+    assert (done.exit_code, "pseudonyms of another key" in done.stderr) == (2, True)
+    assert len(pd.read_parquet(bench / "a1.parquet")) == 5
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_an_erasure_that_was_killed_is_finished_by_the_next(bench, writes, monkeypatch):
+    left = iter(range(writes))
+
+    def dying(write):
+        def write_or_die(*args, **how):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return write(*args, **how)
+
+        return write_or_die
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scorefile, "write_document", dying(scorefile.write_document))
+        patch.setattr(erasing, "write_bytes", dying(erasing.write_bytes))
+        forget(bench, "42\n", "a1.parquet")
+    assert forget(bench, "42\n", "a1.parquet").exit_code == 0
+    document = json.loads((bench / "a1.json").read_text())
+    now = hashlib.sha256((bench / "a1.parquet").read_bytes()).hexdigest()
+    assert len(pd.read_parquet(bench / "a1.parquet")) == 4
+    assert document["table"] == {"sha256": now, "rows": 4, "erased": 1}
+    assert document.keys() == {"table", "notes"}
+
+
+def test_a_file_without_them_keeps_its_document_as_it_is(bench):
+    before = (bench / "a1.json").read_bytes()
+    assert forget(bench, "nobody\n", "a1.parquet").exit_code == 0
+    assert (bench / "a1.json").read_bytes() == before
+
+
+def test_every_other_line_of_a_csv_keeps_its_bytes(bench):
+    kept = [
+        b'\xef\xbb\xbf"customer_id",n,n\r\n',
+        b'"a b","1,5",007\r\n',
+        b"\r\n",
+        b"x,NA,\n",
+        b'y,"two\nlines",1.50',
+    ]
+    lines = [*kept[:2], b'42,"gone\n",1\n', *kept[2:]]
+    (bench / "l.csv").write_bytes(b"".join(lines))
+    assert forget(bench, "42\n", "l.csv").exit_code == 0
+    assert (bench / "l.csv").read_bytes() == b"".join(kept)
+
+
+def test_a_list_that_erase_cannot_read_is_named_by_its_own_words(bench):
+    done = forget(bench, "\n", "a1.parquet")
+    assert (done.exit_code, "IDS ids.txt holds no id" in done.stderr) == (2, True)
+    (bench / "ids.txt").write_text(f"bayesseg tombstones {'0' * 16}\n")
+    done = bayesseg("erase", "ids.txt", "a1.parquet", *FORGET)
+    assert (done.exit_code, "by --key" in done.stderr) == (2, True)
+
+
+def test_tombstones_without_a_key_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="need a key"):
+        erasing.bury(listed(tmp_path, "a"), tmp_path / "gone")
+
+
 # --- small cells ---------------------------------------------------------------------------------
 
 
@@ -335,6 +503,8 @@ def test_what_cannot_be_erased_from_is_refused_before_anything_changes(here, kin
         ([5, 6, 70], [1, 1, 0], [1, 1, 0]),
         ([0, 60, 70], [1, 0, 0], [0, 0, 0]),
         ([5], [1], [1]),
+        ([1, 2, 50, 60], [1, 1, 0, 0], [1, 1, 1, 0]),
+        ([4, 3, 60, 2], [0, 0, 0, 1], [1, 1, 1, 1]),
     ],
 )
 def test_a_hidden_cell_is_never_the_total_less_the_others(counts, unsafe, gone):
@@ -395,6 +565,17 @@ def test_money_of_one_customer_is_hidden_and_sizes_are_not(scores):
     assert found["segments"][0]["customers"]["mean"] == 40.0
     assert sum(one["clv"]["mean"] is None for one in found["segments"]) == 2
     assert found["hidden"] == {"small": 0, "dominated": 2, "smallest": 11}
+
+
+def test_money_stays_hidden_while_one_customer_has_nearly_all_that_is_missing():
+    sizes, value = (11, 12, 80, 400), np.ones(503)
+    value[0], value[23:103] = 1e6, 1e4
+    own = np.repeat(np.arange(4), sizes)
+    table = pd.DataFrame({f"membership_S{k}": (own == k) * 1.0 for k in range(4)} | {"clv": value})
+    segments = [{"id": f"S{k}", "customers": {"mean": n}, "clv": 1.0} for k, n in enumerate(sizes)]
+    found = shown_safely({"segments": segments}, table)["segments"]
+    assert [one["clv"] for one in found] == [None, None, None, 1.0]
+    assert [one["customers"]["mean"] for one in found] == [*sizes]
 
 
 def test_large_segments_are_shown_as_they_are(scores):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,22 +36,32 @@ def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[s
     return groups
 
 
-def hidden(counts: npt.ArrayLike, unsafe: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which cells of a total to hide, (K,): the ``unsafe`` ones and, beside a lone one, the smallest.
+def hidden(
+    counts: npt.ArrayLike,
+    unsafe: npt.ArrayLike,
+    dominated: Callable[[npt.NDArray[np.bool_]], bool] | None = None,
+    smallest: int = SMALLEST,
+) -> npt.NDArray[np.bool_]:
+    """Which cells of a total to hide, (K,): the ``unsafe`` ones and the smallest others they need.
 
-    A cell that alone is missing is the total less the others (complementary suppression; Hundepool et
-    al. 2012, chapter 4).
+    What is missing together is the total less the cells shown (complementary suppression; Hundepool et
+    al. 2012, chapter 4): so more than one cell is hidden, until they would be safe as one.
 
     Args:
         counts: customers in each cell, (K,); empty cells tell nothing and hide nothing.
         unsafe: cells that must not be shown, (K,).
+        dominated: whether one customer has nearly all the money of some cells, (K,), together.
+        smallest: customers that cells hidden together hold at least.
     """
     held = np.asarray(counts, dtype=float)
     gone = np.asarray(unsafe, dtype=bool) & (held > 0)
-    if gone.sum() == 1:
-        others = np.where(gone | (held <= 0), np.inf, held)
-        if np.isfinite(others).any():
-            gone[int(others.argmin())] = True
+    if not gone.any():
+        return gone
+    for cell in np.argsort(held, kind="stable"):
+        enough = gone.sum() > 1 and held[gone].sum() >= smallest
+        if enough and not (dominated is not None and dominated(gone)):
+            break
+        gone[cell] |= held[cell] > 0
     return gone
 
 

@@ -378,7 +378,7 @@ def _stored(case: _Case, spec: ModelSpec) -> Deviations:
         return Draws({name: one.reshape(4, 5) for name, one in values.items()}, {}, {})
 
     parts = {name: drawn(part) for name, part in spec.parts.items()}
-    manifest = dict.fromkeys(KEYS - {"files"})
+    manifest = {name: kinds[0]() for name, kinds in KEYS.items()}
     manifest |= {"schema_version": SCHEMA_VERSION, "verdict": "passed", "info": {}}
     before = Posterior(spec, None, parts, manifest, {})
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bayesseg._types import PARTS, Check, Draws
+from bayesseg.errors import ArtefactBad
 from bayesseg.gates import findings as find
 from bayesseg.gates import sampling, waivers
 from bayesseg.gates.exported import exported
@@ -31,7 +32,7 @@ from bayesseg.gates.waivers import Waiver as Waiver
 from bayesseg.gates.waivers import read_waivers as read_waivers
 from bayesseg.population import EARLY_EXCESS as EARLY_EXCESS
 from bayesseg.population import State
-from bayesseg.posterior import Posterior, now
+from bayesseg.posterior import Posterior, trusted
 from bayesseg.spec import ModelSpec
 
 type Gate = Callable[[Subject], Iterator[Check]]
@@ -76,14 +77,35 @@ def gates(
         subject = Subject(part, spec.parts[part], spec.inference, draws, facts, state)
         for gate in (*_computation(subject), *FINDINGS[part]):
             found.extend(gate(subject))
-    return waivers.standing(waivers.waived(found, facts.get("waivers", ())), now().date())
+    return waivers.standing(waivers.waived(found, facts.get("waivers", ())), waivers.today())
 
 
 def standing(posterior: Posterior) -> Posterior:
     """A stored run with the verdicts it has today: a waiver may have run out since the fit."""
-    manifest = posterior.manifest
-    checks = waivers.standing((Check(**one) for one in manifest["gates"]), now().date())
-    return replace(posterior, manifest={**manifest, **judgement(checks)})
+    return replace(posterior, manifest=judged_today(posterior.manifest))
+
+
+def judged_today(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest, or the document of a score file, judged by its gates as they stand today.
+
+    What was not trusted when it was written stays so.
+
+    Raises:
+        ArtefactBad: it holds no gates that can be read.
+    """
+    try:
+        checks = waivers.standing((Check(**one) for one in judged["gates"]), waivers.today())
+        stayed = {
+            part: own for part, own in judged["verdicts"].items() if not trusted(judged, part)
+        }
+        found = judgement(checks)
+        by_part = found["verdicts"] | stayed
+        return {**judged, **found, "verdicts": by_part, "verdict": overall(by_part)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtefactBad(
+            f"the gates that stand there cannot be read ({error!r})",
+            fix="fit or score again, or restore it from a copy",
+        ) from error
 
 
 def judgement(checks: Iterable[Check]) -> dict[str, Any]:
@@ -119,9 +141,10 @@ def verdicts(checks: Iterable[Check]) -> dict[str, dict[str, Any]]:
 def overall(by_part: Mapping[str, Mapping[str, Any]]) -> str:
     """The worst there is: a computation ``failed`` or ``not-assessed``, a ``caution``, or ``passed``."""
     computations = {v["computation"] for v in by_part.values()}
-    for worst in ("failed", "not-assessed"):
-        if worst in computations:
-            return worst
+    if not computations <= {"passed", *_WORST[1:]}:
+        return "failed"
+    if "not-assessed" in computations:
+        return "not-assessed"
     return "caution" if any(v["reasons"] for v in by_part.values()) else "passed"
 
 

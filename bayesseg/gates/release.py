@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesseg.errors import GateFailed, UsageError
+from bayesseg.posterior import trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +18,9 @@ class Release:
     reason: str
 
 
-def withheld(
-    judged: Mapping[str, Any], parts: Iterable[str], *, strict: bool = False
-) -> tuple[str, ...]:
-    """Those of ``parts`` whose computation failed; ``strict`` also those nobody could assess.
-
-    ``judged`` is a manifest, or the document of a score file.
-    """
-    refused = ("failed", "not-assessed") if strict else ("failed",)
-    verdicts = judged["verdicts"]
-    return tuple(p for p in parts if p in verdicts and verdicts[p]["computation"] in refused)
+def withheld(judged: Mapping[str, Any], parts: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``parts`` that were not computed well enough to leave (see ``posterior.trusted``)."""
+    return tuple(part for part in parts if not trusted(judged, part))
 
 
 def release(
@@ -35,14 +29,13 @@ def release(
     *,
     force: bool = False,
     reason: str | None = None,
-    strict: bool = False,
 ) -> Release:
     """Let ``parts`` leave, or refuse; a failed one leaves by ``force`` with a ``reason`` only.
 
     ``force`` alone, which also means to write over a file, is not enough.
 
     Raises:
-        GateFailed: a part failed (with ``strict``: or could not be assessed) and is not forced.
+        GateFailed: a part failed and is not forced.
         UsageError: an empty reason, or a reason without force.
     """
     said = (reason or "").strip()
@@ -51,7 +44,7 @@ def release(
             "--reason is empty" if not said else "--reason is given without --force",
             fix='give both: --force --reason "why these numbers leave all the same"',
         )
-    held = withheld(judged, parts, strict=strict)
+    held = withheld(judged, parts)
     if held and not said:
         raise refusal(judged, held)
     return Release(held, said if held else "")

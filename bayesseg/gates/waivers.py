@@ -17,7 +17,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ _KEYS = ("gate", "part", "reason", "until")
 
 type Waiver = Mapping[str, str]
 """``gate``, ``part``, ``reason`` and ``until`` (the last day, ISO): JSON-able."""
+
+
+def today() -> date:
+    """The day that waivers are held against, in UTC: of the clock, whatever time results bear."""
+    return datetime.now(UTC).date()
 
 
 def read_waivers(path: Path, parts: Iterable[str], today: date) -> tuple[Waiver, ...]:
@@ -81,6 +86,8 @@ def _waiver(reader: Reader, at: str, raw: Any, parts: tuple[str, ...], today: da
     if not reason:
         raise reader.error(f"{at}.reason", "is empty", "say why, for those who read the report")
     until = reader.get(raw, at, "until", date)
+    if type(until) is not date:  # a moment is a date, too
+        raise reader.error(f"{at}.until", "is a moment", "write the last day alone: 2026-12-31")
     if until < today:
         raise reader.error(
             f"{at}.until", f"is {until}, which is past", "look at the gate again before you go on"

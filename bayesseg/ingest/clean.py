@@ -114,7 +114,7 @@ def _find_objectors(connection: duckdb.DuckDBPyConnection, options: Options) -> 
     if options.suppress is not None:
         whose = "c" if options.group is None else "unnest([c, own])"
         ids = f"SELECT DISTINCT {as_id('v', options)} AS id FROM (SELECT {whose} AS v FROM raw)"
-        object_to(connection, ids, options.suppress, as_id("value", options))
+        object_to(connection, ids, options.suppress)
 
 
 def _objects(options: Options) -> str:

@@ -35,7 +35,7 @@ def shown_safely(document: Mapping[str, Any], scores: pd.DataFrame) -> dict[str,
     gone: dict[str, npt.NDArray[np.bool_]] = dict.fromkeys((*_COUNTED, *_DESCRIBED), small)
     for name in MONEY:
         if name in scores and name in segments[0]:
-            gone[name] = hidden(sizes, small | (_largest_share(scores, segments, name) > DOMINANT))
+            gone[name] = _without_dominance(scores, segments, name, sizes, small)
     cleared = [
         {name: _blank(value) if name in gone and gone[name][k] else value for name, value in own}
         for k, own in enumerate(one.items() for one in segments)
@@ -52,12 +52,22 @@ def _blank(value: Any) -> Any:
     return None
 
 
-def _largest_share(scores: pd.DataFrame, segments: Sequence[Mapping[str, Any]], name: str) -> Array:
-    """Of each segment's money the share of its greatest customer, by mean memberships."""
+def _without_dominance(
+    scores: pd.DataFrame,
+    segments: Sequence[Mapping[str, Any]],
+    name: str,
+    sizes: Array,
+    small: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Segments whose money is hidden, (K,): no customer has nearly all of what is missing."""
     value = np.nan_to_num(scores[name].to_numpy(float))
-    found = []
-    for one in segments:
-        column = f"membership_{one['id']}"
-        held = value * scores[column].to_numpy(float) if column in scores else value
-        found.append(held.max(initial=0.0) / max(held.sum(), np.finfo(float).tiny))
-    return np.array(found)
+    columns = [f"membership_{one['id']}" for one in segments]
+
+    def dominated(cells: npt.NDArray[np.bool_]) -> bool:
+        held = np.zeros(len(value))
+        for k in np.flatnonzero(cells):  # the money of one customer, by mean memberships
+            held += value * scores[columns[k]].to_numpy(float) if columns[k] in scores else value
+        return bool(held.max(initial=0.0) > DOMINANT * held.sum())
+
+    alone = [dominated(cell) for cell in np.eye(len(segments), dtype=bool)]
+    return hidden(sizes, small | np.array(alone), dominated)

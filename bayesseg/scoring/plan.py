@@ -11,7 +11,7 @@ import numpy as np
 from bayesseg import clv, population, segment_map
 from bayesseg._types import Array, Clock, Draws, IntArray
 from bayesseg.inference.mixing import ess
-from bayesseg.posterior import Posterior, available, thinned
+from bayesseg.posterior import Posterior, available, thinned, trusted
 from bayesseg.scoring.settings import Settings
 
 type Theta = Mapping[str, Array]
@@ -76,7 +76,7 @@ def plan_of(posterior: Posterior, settings: Settings, released: Collection[str] 
     used = {
         part: _filled(thinned(draws, precision.draws), precision.draws)
         for part, draws in posterior.parts.items()
-        if part in released or manifest["verdicts"][part]["computation"] != "failed"
+        if part in released or trusted(manifest, part)
     }
     if "spend" in used:
         # the two posteriors are independent: one seeded permutation pairs their draws

@@ -21,7 +21,7 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.features import absent, columns_of
 from bayesseg.naming import RULES, SURE, Name
-from bayesseg.posterior import Posterior, thinned
+from bayesseg.posterior import Posterior, thinned, trusted
 from bayesseg.segment_map import SegmentMap
 from bayesseg.segmentation.align import KEPT, PART, Alignment, Fate, align
 from bayesseg.segmentation.run import DRAWS, averaged, matrix_of, mean_membership, segments_of
@@ -55,7 +55,7 @@ def accept(
     if previous is not None:
         before = segments_of(previous, 1)
         ids = before.ids
-        if previous.manifest["verdicts"]["segments"]["computation"] == "failed":
+        if not trusted(previous.manifest, "segments"):
             raise UsageError(
                 "the segments of the previous run failed their gates: there is nothing to go on from",
                 fix="name the last run whose segments passed, or leave --previous out",

@@ -15,6 +15,7 @@ from bayesseg.cli.parameters import parameters
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell, heed
 from bayesseg.cli.steps.reading import Loaded, buyers, write_quarantine
+from bayesseg.cli.steps.scoring import opened
 from bayesseg.cli.text import gate_table, parameter_table, verdict_lines
 from bayesseg.errors import GateFailed, UsageError
 
@@ -63,10 +64,11 @@ def reserve(out: Path, *, force: bool) -> None:
 
 def reserve_pieces(out: Path, *, resume: bool, force: bool) -> None:
     """See that there are finished pieces to go on from, or that none are lost by starting anew."""
-    from bayesseg.inference.pieces import count
+    from bayesseg.inference.pieces import count, discard, plan_of, require_ours
     from bayesseg.posterior import unfinished
 
     folder = unfinished(out)
+    require_ours(folder)
     if resume and not count(folder):
         raise UsageError(f"there is no stopped fit of {out} to go on with", fix=f"give -o {out}")
     if not resume and count(folder) and not force:
@@ -74,8 +76,41 @@ def reserve_pieces(out: Path, *, resume: bool, force: bool) -> None:
             f"{folder} holds {count(folder)} finished pieces of a stopped fit",
             fix=f"go on with it by --resume {out} in place of -o, or start anew with --force",
         )
-    if not resume:
-        remove(folder)
+    if resume:
+        plan_of(folder)
+    else:
+        discard(folder)
+
+
+def completed(out: Path, shell: Shell) -> tuple[Path, Posterior] | None:
+    """The run of a fit that was stopped after it had written it; its pieces are removed here.
+
+    While pieces stand, nothing but their fit writes the run: one that is younger and of their data and
+    seed is theirs.
+    """
+    from bayesseg.inference.pieces import discard, plan_of, require_ours
+    from bayesseg.posterior import unfinished
+
+    folder = unfinished(out)
+    require_ours(folder)
+    plan = plan_of(folder)
+    for path in (out, _untrusted(out)):
+        written = path / "manifest.json"
+        if plan is None or not written.is_file():
+            continue
+        if any(p.stat().st_mtime_ns > written.stat().st_mtime_ns for p in folder.iterdir()):
+            continue
+        posterior = opened(path)
+        found = posterior.manifest
+        if (found["fingerprint"], found["seed"]) != (plan.get("data"), plan.get("seed")):
+            continue
+        shell.say(f"{path} is complete: the fit was stopped after it was written")
+        if not card_of(path).exists():
+            _write_card(posterior, path, shell)
+        discard(folder)
+        _settle(path, out, shell)
+        return path, posterior
+    return None
 
 
 def require_room(out: Path, spec: ModelSpec) -> None:
@@ -109,20 +144,17 @@ def ready(loaded: Loaded, spec: ModelSpec, shell: Shell) -> None:
 def before(flags: LineageFlags) -> Before:
     """The run to go on from and the experts' map, where they are given."""
     from bayesseg import segment_map
-    from bayesseg.gates import standing
-    from bayesseg.posterior import load
 
-    previous = None if flags.previous is None else standing(load(flags.previous))
+    previous = None if flags.previous is None else opened(flags.previous)
     return previous, None if flags.names is None else segment_map.read(flags.names)
 
 
 def waivers_of(flags: WaiverFlags, spec: ModelSpec) -> tuple[Waiver, ...]:
     """The waivers of a file, checked against the model before any work; none without a file."""
-    from bayesseg.gates import read_waivers
-    from bayesseg.posterior import now
+    from bayesseg.gates import read_waivers, waivers
 
     path = flags.waivers
-    return () if path is None else read_waivers(path, spec.parts, now().date())
+    return () if path is None else read_waivers(path, spec.parts, waivers.today())
 
 
 def fit(
@@ -143,6 +175,7 @@ def fit(
     """
     from bayesseg.fitting import fit as fit_model
     from bayesseg.inference.parallel import ran
+    from bayesseg.inference.pieces import discard
     from bayesseg.posterior import save
     from bayesseg.validation.backtest import backtest
 
@@ -201,7 +234,7 @@ def fit(
     shell.say(f"wrote {path}")
     _write_card(posterior, path, shell)
     if folder is not None:
-        remove(folder)
+        discard(folder)
     _settle(path, out, shell)
     return path, posterior
 
@@ -222,7 +255,7 @@ def _write_card(posterior: Posterior, run: Path, shell: Shell) -> None:
 @contextmanager
 def _kept(folder: Path | None, out: Path, shell: Shell) -> Iterator[None]:
     """Whatever stops a fit, say how to go on with it where there is something to go on from."""
-    from bayesseg.inference.pieces import count
+    from bayesseg.inference.pieces import count, discard
 
     try:
         yield
@@ -233,7 +266,7 @@ def _kept(folder: Path | None, out: Path, shell: Shell) -> Iterator[None]:
                 f"--resume {out} in place of -o"
             )
         elif folder is not None:
-            remove(folder)
+            discard(folder)
         raise
 
 

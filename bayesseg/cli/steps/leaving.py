@@ -20,11 +20,15 @@ def accept(
     force: bool,
     reason: str | None,
 ) -> Release:
-    """Let ``parts`` of a score file leave, or refuse (exit 4); what is blank there cannot leave."""
-    from bayesseg.gates import release
+    """Let ``parts`` of a score file leave, or refuse (exit 4); what is blank there cannot leave.
 
-    found = release(document, parts, force=force, reason=reason)
-    blank = [part for part in found.parts if part not in document["released"]]
+    They are judged as they stand today: a waiver may have run out since they were scored.
+    """
+    from bayesseg.gates import judged_today, release, withheld
+
+    found = release(judged_today(document), parts, force=force, reason=reason)
+    scored = document.get("released", {})
+    blank = [part for part in withheld(document, found.parts) if part not in scored]
     if blank:
         raise UsageError(
             f"the scores hold nothing of {' and '.join(blank)}: the columns of a failed part are blank",

@@ -59,10 +59,10 @@ def suppressed(table: pd.DataFrame, objections: Objections | None) -> dict[str, 
 
     if objections is None:
         return None
-    rows, unknown = refused(table["customer_id"].to_numpy(dtype=object), objections)
+    rows, met = refused(table["customer_id"].to_numpy(dtype=object), objections)
     return {
         "rows": rows,
         "count": int(rows.sum()),
         "entries": len(objections),
-        "unknown": unknown,
+        "unknown": len(objections) - len(met),
     }

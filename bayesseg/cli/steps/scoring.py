@@ -13,7 +13,7 @@ from bayesseg.cli.flags import ScoreFlags
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Shell
 from bayesseg.cli.text import totals_lines
-from bayesseg.errors import ArtefactBad
+from bayesseg.errors import ArtefactBad, GateFailed, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,33 @@ def score(
     for note in scores.document["notes"]:
         shell.say(f"note: {note}")
     return scores
+
+
+def opened(run: Path, names: Path | None = None, *, signed: bool = False) -> Posterior:
+    """A stored run with the verdicts it has today and its segments as a map has them."""
+    from bayesseg.gates import standing
+    from bayesseg.posterior import load
+
+    return named(standing(load(run, signed=signed)), names)
+
+
+def segmented(run: Path, names: Path | None = None) -> Posterior:
+    """A stored run whose segments may be shown; others are refused (exit 2, exit 4)."""
+    from bayesseg.posterior import trusted
+
+    posterior = opened(run, names)
+    if posterior.manifest["segments"] is None:
+        raise UsageError(
+            f"{run} has no segments to show",
+            fix="fit a model with a [segments] part, such as retail",
+        )
+    if not trusted(posterior.manifest, "segments"):
+        raise GateFailed(
+            f"the segments of {run} failed their gates: there are none to show",
+            fix="bayesseg inspect RUN says which gate missed; a copy of the model file with fewer "
+            "components, given to fit --model, often helps",
+        )
+    return posterior
 
 
 def named(posterior: Posterior, names: Path | None) -> Posterior:

@@ -56,7 +56,6 @@ def drift(
 
     Example: bayesseg drift runs/2024 orders.csv --fail-on refit -o drift.html
     """
-    from bayesseg.posterior import load
     from bayesseg.report.segmentation.drift import build
     from bayesseg.segmentation.drift import LEVELS
 
@@ -64,7 +63,7 @@ def drift(
         raise UsageError(f"--fail-on {fail_on!r} is no status", fix="give watch or refit")
     where = reading.source_of(data, source, shell)
     segmenting.refuse_page(out, force=force)
-    posterior = scoring.named(load(run), names)
+    posterior = scoring.segmented(run, names)
     document = segmenting.drifted(
         posterior, where, before, source, attributes, shell, refits=refits, seed=seed
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from bayesseg.cli.flags import (
     FitFlags,
     Force,
@@ -16,6 +19,9 @@ from bayesseg.cli.flags import (
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import fitting, reading
 from bayesseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from bayesseg.posterior import Posterior
 
 
 def fit(
@@ -54,6 +60,8 @@ def fit(
     spec, data = model.spec(), reading.source_of(data, source, shell, summary)
     before, waivers = fitting.before(lineage), fitting.waivers_of(overlooked, spec)
     with lock(target):
+        if resume and not force and (done := fitting.completed(target, shell)):
+            return _told(done, shell)
         fitting.reserve(target, force=force)
         fitting.reserve_pieces(target, resume=resume is not None, force=force)
         fitting.require_room(target, spec)
@@ -62,7 +70,7 @@ def fit(
             data, source, shell, spec=spec, attributes=model.attributes, summary=summary
         )
         fitting.ready(loaded, spec, shell)
-        path, posterior = fitting.fit(
+        done = fitting.fit(
             loaded,
             spec,
             target,
@@ -73,6 +81,11 @@ def fit(
             waivers=waivers,
             folder=unfinished(target),
         )
+    return _told(done, shell)
+
+
+def _told(done: tuple[Path, Posterior], shell: Shell) -> Outcome:
+    path, posterior = done
     fitting.show_fit(posterior, shell)
     return Outcome(
         fitting.fit_document(path, posterior), fitting.fit_error(posterior.manifest, path)

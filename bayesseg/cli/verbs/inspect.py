@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayesseg.cli.flags import Run
 from bayesseg.cli.parameters import parameters
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import showing
+from bayesseg.cli.steps import scoring, showing
 from bayesseg.cli.text import gate_table, names_table, parameter_table, table, verdict_lines
 
 
@@ -14,10 +14,7 @@ def inspect(run: Run, shell: Shell) -> Outcome:
 
     Example: bayesseg inspect runs/june --json
     """
-    from bayesseg.gates import standing
-    from bayesseg.posterior import load
-
-    posterior = standing(load(run))
+    posterior = scoring.opened(run)
     manifest = posterior.manifest
     rows = parameters(posterior)
     facts = ("name", "model_id", "verdict", "as_of", "time_unit", "seed", "created_at")

@@ -38,7 +38,7 @@ def prioritise(
     """Rank customers by what is at stake: whom to turn to first.
 
     Where the purchase or the spend part failed its gates nobody is listed (exit 4), unless the scores
-    were made with --force --reason and this is, too.
+    were made with --force --reason and this is, too; the list is then named FILE.untrusted.EXT.
 
     Example: bayesseg prioritise scores.parquet --list save --count 200 -o list.csv
     """
@@ -47,13 +47,16 @@ def prioritise(
 
     table = scorefile.read_scores(scores)
     document, key = scorefile.read_document(scores), None
-    leaving.accept(document, ("purchase", "spend"), shell, force=force, reason=reason)
+    # scores of attributes alone have no such parts, and nothing to rank
+    parts = ("purchase", "spend") if "clv" in table else ()
+    released = leaving.accept(document, parts, shell, force=force, reason=reason)
     if pseudonymise is not None:
         key = read_key(pseudonymise)
     named = people.accept_key(document, key, asked=suppress_list is not None)
     left = people.suppressed(table, objections(suppress_list, pseudonymise))
     if left is not None:
-        shell.say(
+        tell = shell.warn if left["unknown"] == left["entries"] else shell.say
+        tell(
             f"{left['count']:,} of {len(table):,} customers left out by --suppress-list; "
             f"{left['unknown']:,} of its {left['entries']:,} entries are unknown here"
         )
@@ -62,6 +65,7 @@ def prioritise(
     if key is not None and not named:
         listed = people.renamed(listed, key)
     if out is not None:
+        out = scorefile.untrusted(out) if released.parts else out
         showing.write_list(listed, out, shell, force=force)
     elif not shell.as_json:
         shell.show(risk_table(listed))
@@ -69,4 +73,5 @@ def prioritise(
         "ranked by value at stake; what contacting them brings is unknown (no save rate given)"
     )
     records = listed.to_dict("records") if shell.as_json else []
-    return Outcome({"list": which, "suppressed": left, "customers": records})
+    reasons = dict.fromkeys(released.parts, released.reason)
+    return Outcome({"list": which, "suppressed": left, "released": reasons, "customers": records})

@@ -35,11 +35,8 @@ def report(
 
     Example: bayesseg report runs/june --scores scores.parquet -o report.html
     """
-    from bayesseg.gates import standing
-    from bayesseg.posterior import load
-
     showing.numbers_beside(out, scores)
-    posterior = standing(load(run))
+    posterior = scoring.opened(run)
     table, document = scoring.read_of_run(posterior, scores)
     written = showing.report(
         posterior,

@@ -160,7 +160,8 @@ def everything(
     if scores.document["segments"]:
         _say(shell, "segments", path, target)
         shell.show("\n" + segment_table(scores.document["segments"]))
-    if held := withheld(posterior.manifest, ("purchase", "spend")):
+    needs = [part for part in ("purchase", "spend") if part in posterior.spec.parts]
+    if held := withheld(posterior.manifest, needs):
         shell.say(f"\nno lists: the {' and '.join(held)} part failed its gates")
     elif "value_at_risk" in scores.table:
         for which in LISTS:

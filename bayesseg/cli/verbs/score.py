@@ -54,12 +54,9 @@ def score(
 
     Example: bayesseg score runs/june orders.csv --horizon 90d --margin 0.3 -o scores.parquet
     """
-    from bayesseg.gates import standing
-    from bayesseg.posterior import load
-
     data = reading.source_of(data, source, shell, summary)
     kind = scorefile.format_of(out, format)
-    posterior = scoring.named(standing(load(run, signed=require_signature)), names)
+    posterior = scoring.opened(run, names, signed=require_signature)
     released = leaving.of_run(posterior.manifest, shell, force=force, reason=reason)
     target = scoring.target_of(posterior.manifest, out, force=force)
     if summary.summary is None:

@@ -11,7 +11,6 @@ from bayesseg.cli.flags import Force, Names, Run
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import naming, scoring, showing
 from bayesseg.cli.text import effect_table, names_table, profile_table, segment_table
-from bayesseg.errors import GateFailed, UsageError
 
 Scores = Annotated[Path, typer.Argument(help="Scores written by bayesseg score.", metavar="SCORES")]
 MaybeScores = Annotated[
@@ -39,24 +38,11 @@ def segments(
 
     Example: bayesseg segments runs/june scores.parquet
     """
-    from bayesseg.gates import standing
-    from bayesseg.posterior import load
     from bayesseg.report.segmentation.assessed import summary
     from bayesseg.report.words import load_words
 
-    posterior = scoring.named(standing(load(run)), names)
+    posterior = scoring.segmented(run, names)
     manifest = posterior.manifest
-    if manifest["segments"] is None:
-        raise UsageError(
-            f"{run} has no segments to show",
-            fix="fit a model with a [segments] part, such as retail",
-        )
-    if manifest["verdicts"]["segments"]["computation"] == "failed":
-        raise GateFailed(
-            f"the segments of {run} failed their gates: there are none to show",
-            fix="bayesseg inspect RUN says which gate missed; a copy of the model file with fewer "
-            "components, given to fit --model, often helps",
-        )
     if names_out is not None:
         naming.write(posterior, names_out, force=force)
         shell.say(f"wrote {names_out}")

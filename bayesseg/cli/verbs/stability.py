@@ -20,7 +20,7 @@ from bayesseg.cli.flags import (
 )
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import reading, segmenting
+from bayesseg.cli.steps import reading, scoring, segmenting
 from bayesseg.errors import GateFailed, ResourcesMissing
 
 
@@ -43,7 +43,7 @@ def stability(
 
     Example: bayesseg stability runs/june orders.csv --refits 50 -o stability.html
     """
-    from bayesseg.posterior import load, now
+    from bayesseg.posterior import now
     from bayesseg.report.segmentation.stability import build
     from bayesseg.segmentation.assessed import keep
     from bayesseg.segmentation.refits import THOROUGH
@@ -52,7 +52,7 @@ def stability(
 
     where = reading.source_of(data, source, shell)
     segmenting.refuse_page(out, force=force)
-    posterior = load(run)
+    posterior = scoring.segmented(run)
     source = reading.as_fitted(source, posterior.manifest, shell)
     if source.as_of is None and posterior.manifest["as_of"]:
         source = replace(source, as_of=posterior.manifest["as_of"])

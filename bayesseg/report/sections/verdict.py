@@ -25,6 +25,10 @@ def section(context: Context) -> Section:
     blocks: list[Any] = []
     if overall == "failed":
         blocks.append(Text((words("verdict.untrusted"),), tone="warn"))
+    released = context.document.get("released", {})
+    for part, reason in released.items():
+        said = words("verdict.released", part=words(f"parts.{part}"), reason=reason)
+        blocks.append(Text((said,), tone="warn"))
     blocks += gates.waivers(words, manifest["gates"])
     blocks.append(Judgements(tuple(_judgement(context, p, manifest["verdicts"][p]) for p in parts)))
     step = "clients" if overall == "passed" and "purchase" not in parts else overall
@@ -38,7 +42,12 @@ def section(context: Context) -> Section:
         words(f"verdict.title.{overall}"),
         words(f"verdict.lead.{overall}"),
         tuple(blocks),
-        {"verdict": overall, "verdicts": manifest["verdicts"], "stability": again},
+        {
+            "verdict": overall,
+            "verdicts": manifest["verdicts"],
+            "released": released,
+            "stability": again,
+        },
     )
 
 
