@@ -296,10 +296,20 @@ def header(cells: Sequence[str]) -> tuple[str, ...]:
     return distinct([name or f"column {i}" for i, name in enumerate(names, start=1)])
 
 
+_LONGEST_NAME = 255
+"""Letters of a column's name; more is a cell that swallowed its neighbours, and slow to look for."""
+
+
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """``names``, refused where two of them differ in case only: SQL does not tell them apart."""
     seen: dict[str, str] = {}
-    for name in names:
+    for at, name in enumerate(names, start=1):
+        if len(name) > _LONGEST_NAME:
+            raise InputRejected(
+                f"the name of column {at} is {len(name):,} characters long: {name[:40]!r} ...",
+                fix="name it in the first line; a quote that is never closed joins cells, too",
+                code="header",
+            )
         if (other := seen.setdefault(name.lower(), name)) is not name:
             twice = f"{name!r} more than once" if other == name else f"{other!r} and {name!r}"
             raise InputRejected(f"the header names {twice}", fix="rename one", code="header")
