@@ -38,6 +38,8 @@ SCHEMA_VERSION = 2
 """2: gates have verdicts and may be waived."""
 KEY_FILE = "BAYESSEG_HMAC_KEY_FILE"
 """The environment variable that names the file of the key that signs runs."""
+REQUIRE = "BAYESSEG_REQUIRE_SIGNATURE"
+"""Set (and not 0), every run that is read has to bear that key's signature, whatever the verb."""
 FILES = ("spec.toml", "features.json", "posterior.npz", "summary.json")
 _NONE = type(None)
 KEYS: Mapping[str, tuple[type, ...]] = {
@@ -355,7 +357,7 @@ def _manifest(path: Path, signed: bool) -> dict[str, Any]:
 
 def _believe(path: Path, found: Mapping[str, bytes], signed: bool) -> None:
     """Hold the signature against the key, where there are both, and ask for both if ``signed``."""
-    key = _key()
+    key, signed = _key(), signed or os.environ.get(REQUIRE, "") not in ("", "0")
     if signed and key is None:
         raise UsageError("no key to hold the signature against", fix=f"name its file in {KEY_FILE}")
     if signed and _SIGNATURE not in found:

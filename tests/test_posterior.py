@@ -12,6 +12,7 @@ from bayesseg.errors import ArtefactBad, UsageError
 from bayesseg.posterior import (
     KEY_FILE,
     KEYS,
+    REQUIRE,
     SCHEMA_VERSION,
     Posterior,
     identity,
@@ -180,6 +181,9 @@ def test_a_run_without_a_signature_is_refused_where_one_is_asked_for(
     assert verify(run)["verdict"] == "passed"
     with pytest.raises(ArtefactBad, match="not signed"):
         verify(run, signed=True)
+    monkeypatch.setenv(REQUIRE, "1")
+    with pytest.raises(ArtefactBad, match="not signed"):
+        load(run)
     monkeypatch.delenv(KEY_FILE)
     with pytest.raises(UsageError, match=KEY_FILE):
         verify(run, signed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -208,6 +209,19 @@ def _numeric(path: Path) -> list[str]:
     return [name for name in names if name not in _TEXT]
 
 
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with a hash of all it says, so that a changed number is noticed."""
+    said: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False, default=str))
+    return {**said, "seal": _seal(said)}
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    """The hash of a document less its own seal, and less what ``erase`` is about to make of it."""
+    said = {name: item for name, item in document.items() if name not in ("seal", "erasing")}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_document(scores: Path) -> dict[str, Any]:
     """The document beside a score file, refused (exit 5) where it describes another file.
 
@@ -224,6 +238,8 @@ def read_document(scores: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict) or "model_id" not in document:
         raise ArtefactBad(f"{path} is not the document of a score file", fix="score again")
+    if document.get("schema_version") != 1 and document.get("seal") != _seal(document):
+        raise ArtefactBad(f"{path} has changed since it was written", fix="score again")
     if document.get("table", {}).get("sha256") != sha256_of(scores):
         raise ArtefactBad(
             f"{scores} is not the file that {path} describes: it has changed since it was scored",

@@ -17,7 +17,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ WAIVABLE = (
     *("mode_missed", "mode_agreement", "labels_identified", "overlap", "smallest_segment"),
     *("number_agreement", "number_share", "number_inside"),
 )
+LONGEST = timedelta(days=366)
+"""How far from today a waiver may reach: who signs it looks again within a year."""
 _KEYS = ("gate", "part", "reason", "until")
 
 type Waiver = Mapping[str, str]
@@ -50,7 +52,7 @@ def read_waivers(path: Path, parts: Iterable[str], today: date) -> tuple[Waiver,
 
     Raises:
         UsageError: the file cannot be read, a key is unknown or missing, a gate is unknown or admits no
-            waiver, one stands twice, or one ran out before ``today``.
+            waiver, one stands twice, ran out before ``today`` or reaches beyond a year from it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -91,6 +93,12 @@ def _waiver(reader: Reader, at: str, raw: Any, parts: tuple[str, ...], today: da
     if until < today:
         raise reader.error(
             f"{at}.until", f"is {until}, which is past", "look at the gate again before you go on"
+        )
+    if until > today + LONGEST:
+        raise reader.error(
+            f"{at}.until",
+            f"is {until}, more than a year from now",
+            f"write a day until {today + LONGEST}, and look at the gate again by then",
         )
     return {"gate": gate, "part": part, "reason": reason, "until": until.isoformat()}
 

@@ -36,12 +36,12 @@ def document_of(
     ``totals`` have the interval of the expectation, the Monte-Carlo error of its mean, where futures
     were drawn the interval of what is realised (``pred_lo``, ``pred_hi``) and, where the fit made
     backtests, that interval widened by what they missed (``widened_lo``, ``widened_hi``);
-    ``discrepancy`` holds the factor behind it, by part.
+    ``discrepancy`` holds the factor behind it, by part. From schema 2 on what is written is sealed.
     """
     posterior, precision = plan.posterior, plan.precision
     wider, margin = widenings(posterior), money_of(posterior.manifest.get("accounting")) == "margin"
     found: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "settings": asdict(plan.settings) | {"draws": precision.draws},
         "monte_carlo": {
             "draws": precision.draws,

@@ -142,7 +142,8 @@ def _erased(document: dict[str, Any], content: bytes, rows: int, count: int) -> 
     table = {**document["table"], "rows": rows, "sha256": hashlib.sha256(content).hexdigest()}
     table["erased"] = table.get("erased", 0) + count
     notes = list(dict.fromkeys([*document.get("notes", ()), STALE]))
-    return {**document, "table": table, "notes": notes}
+    changed = {**document, "table": table, "notes": notes}
+    return scorefile.sealed(changed) if "seal" in document else changed
 
 
 def _accept(document: dict[str, Any] | None, objections: Objections, path: Path) -> None:

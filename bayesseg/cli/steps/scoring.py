@@ -119,7 +119,8 @@ def write_scores(
     described["sha256"] = hashlib.sha256(content).hexdigest()
     if kind == "csv" and not raw:
         described["guard"] = scorefile.GUARD
-    scorefile.write_document(beside, scores.document | {"table": described}, force=force)
+    document = scorefile.sealed(scores.document | {"table": described})
+    scorefile.write_document(beside, document, force=force)
     for written in (path, beside):
         shell.say(f"wrote {written}")
     return [path, beside]
