@@ -61,6 +61,20 @@ class ArtefactBad(BayessegError):
     code = "artefact_bad"
 
 
+class DestinationFailed(BayessegError):
+    """What is sent to did not answer or broke off; trying again is safe (exit 6)."""
+
+    exit_code = 6
+    code = "destination"
+
+
+class RowsRefused(BayessegError):
+    """The destination took some rows and refused others, which are listed (exit 7)."""
+
+    exit_code = 7
+    code = "rows_refused"
+
+
 class Locked(BayessegError):
     """Somebody else is writing to the same place (exit 8)."""
 

@@ -38,6 +38,8 @@ from bayesseg.segmentation.run import layout_of
 from bayesseg.spec import ModelSpec
 
 _PACKAGES = ("bayesseg", "numpy", "numba", "nutpie", "pymc", "arviz-stats", "lifetimes")
+_LONG = ("single", "weeks")
+"""What a backtest says at length: for the report, not for gates."""
 
 
 def fit(
@@ -117,7 +119,7 @@ def fit(
     facts = {
         "scales": scales,
         "spearman": _spearman(columns),
-        "backtests": tests,
+        "backtests": [{k: v for k, v in one.items() if k not in _LONG} for one in tests],
         "customers": len(data),
         "early": population.early(data) if isinstance(data, Customers) else None,
         "locked": ((segments or {}).get("previous") or {}).get("locked", []),
@@ -127,7 +129,7 @@ def fit(
         checks = gates.gates(spec, parts, facts, groups)
     with _timed(seconds, "aggregates"):
         summary = training_aggregates(data, spec, parts, scales, seed, groups, state)
-    summary |= {"baseline": likelihood, "backtests": facts["backtests"]}
+    summary |= {"baseline": likelihood, "backtests": tests}
     manifest = _manifest(data, spec, parts, checks, facts, seed)
     manifest["population"] = groups
     manifest["fingerprint"] = fingerprint

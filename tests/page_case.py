@@ -1,12 +1,8 @@
-"""What is asked of every HTML page: its outline, that it asks for nothing, and what a browser says."""
+"""What is asked of the text of every HTML page: its outline, and that it asks for nothing."""
 
 import base64
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
-
-import pytest
 
 
 class Outline(HTMLParser):
@@ -54,29 +50,3 @@ def pictures(html):
     """The SVG of every picture."""
     codes = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
     return [base64.b64decode(code).decode() for code in codes]
-
-
-def browsed(html, folder):
-    """What Debian's chromium makes of the page, its scripts run; the console must stay silent."""
-    browser = shutil.which("chromium")
-    if not browser:
-        pytest.skip("chromium is not installed")
-    (folder / "page.html").write_text(html, encoding="utf-8")
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    quiet += " --disable-background-networking --disable-component-update --enable-logging=stderr"
-    done = subprocess.run(
-        [
-            browser,
-            *quiet.split(),
-            f"--user-data-dir={folder / 'profile'}",
-            "--virtual-time-budget=2000",
-            "--dump-dom",
-            (folder / "page.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "CONSOLE" not in done.stderr
-    return done.stdout

@@ -27,9 +27,29 @@ MLE = {
     "purchase": {"r": 0.525, "alpha": 6.18, "a": 0.891, "b": 1.614, "log_likelihood": -9582.136},
     "spend": {"p": 6.2496, "q": 3.7442, "v": 15.4435, "log_likelihood": -4055.918},
 }
+WEEKS = {
+    "week": [f"1997-09-{day:02}" for day in (2, 9, 16, 23, 30)] + ["1997-10-07"],
+    "calibration": 5,
+    "actual": [None, 31, 28, 40, 25, 33],
+    "cumulative_actual": [None, 38, 66, 106, 131, 164],
+    **{key: [8.0, 29.5, 30.5, 31.0, 30.0, 29.0] for key in ("expected", "lo", "hi")},
+    **{
+        f"cumulative_{key}": [x + off for x in (8.0, 37.5, 68.0, 99.0, 129.0, 158.0)]
+        for key, off in (("expected", 0.0), ("lo", -2.5), ("hi", 2.5))
+    },
+}
+SINGLE = {
+    "customers": 2000,
+    "pit": [180.0, 190.0, 205.0, 211.0, 197.0, 198.0, 198.0, 203.0, 184.0, 234.0],
+    "reliability": [
+        {"expected": 0.06, "actual": 0.1, "customers": 200},
+        {"expected": 0.65, "actual": 0.7, "customers": 210},
+    ],
+}
 BACKTESTS = [
     {"part": "purchase", "cut": cut, "horizon_days": 136, "customers": 2357}
     | {"actual": came, "mean": said, "lo": said - 60, "hi": said + 60, "bias": said / came - 1}
+    | {"single": SINGLE, "weeks": WEEKS}
     for cut, came, said in (("1997-09-30", 812.0, 690.0), ("1998-02-14", 621.0, 556.0))
 ] + [
     {"part": "spend", "cut": "1997-09-30", "horizon_days": 136, "customers": 2357}
@@ -90,8 +110,11 @@ def _per(series, ids):
 def around(family, rng):
     """Draws of the free parameters, 6 % around the reference, with NUTS statistics."""
     free = FAMILIES[family].underive({k: np.float64(v) for k, v in REFERENCE[family].items()})
-    values = {k: float(v) * np.exp(0.06 * rng.normal(size=SHAPE)) for k, v in free.items()}
+    normal = {k: rng.normal(size=SHAPE) for k in free}
+    values = {k: float(v) * np.exp(0.06 * normal[k]) for k, v in free.items()}
     stats = {
+        "log_likelihood": -0.5 * sum(z**2 for z in normal.values()),
+        "log_prior": -0.002 * sum(z**2 for z in normal.values()),
         "diverging": np.zeros(SHAPE),
         "energy": rng.normal(size=SHAPE),
         "depth": np.full(SHAPE, 3.0),

@@ -26,7 +26,8 @@ LAYERS = (
     {"gates", "scoring", "baseline", "naming", "aggregates"},
     {"segmentation"},
     {"fitting", "decide", "validation", "calibration"},
-    {"report", "api", "conformance"},
+    {"feed"},
+    {"report", "api", "conformance", "push"},
     {"cli", "__init__"},
     {"__main__"},
 )

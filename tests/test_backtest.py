@@ -10,6 +10,7 @@ import validation_case
 
 from bayesseg.ingest import Purchases, read_purchases
 from bayesseg.spec import load_spec
+from bayesseg.validation import backtest as backtest_module
 from bayesseg.validation.backtest import backtest
 
 AS_OF = date(1998, 6, 30)
@@ -101,3 +102,20 @@ def test_simulated_customers_are_forecast_within_their_interval() -> None:
                 if one["part"] == "purchase"
             ]
     assert np.mean(inside) >= 0.75
+
+
+def test_a_backtest_tells_how_single_customers_fared_in_cells_of_eleven_or_more(found) -> None:
+    for one in (one for one in found if one["part"] == "purchase"):
+        single = one["single"]
+        assert sum(single["pit"]) == pytest.approx(single["customers"])
+        assert min(point["customers"] for point in single["reliability"]) >= 11
+        off = [abs(point["expected"] - point["actual"]) for point in single["reliability"]]
+        assert max(off) < 0.15
+
+
+def test_weeks_of_a_backtest_add_up_and_hide_what_is_small() -> None:
+    counts = [4, 9, 20, 3, 30, 2]
+    weeks = backtest_module._weeks({"actual": counts, "week": ["w"] * 6})
+    assert weeks is not None
+    assert weeks["actual"] == [None, None, 20, None, None, None]
+    assert weeks["cumulative_actual"] == [None, 13, 33, None, None, 68]

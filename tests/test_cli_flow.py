@@ -46,7 +46,9 @@ def test_the_demo_writes_everything_it_names(demo):
         "demo/report.html",
         "demo/report.json",
         "demo/save.csv",
+        "demo/save.json",
         "demo/win-back.csv",
+        "demo/win-back.json",
     ]
     assert all((demo.folder / name).exists() for name in written)
 
@@ -266,7 +268,10 @@ def test_a_page_names_customers_only_when_asked(demo, cli, tmp_path):
     words = ("report", RUN, "--scores", SCORES, "--force", "-o", page)
     assert cli(*words).exit_code == 0
     numbers = json.loads(page.with_suffix(".json").read_text())["sections"]["customers"]
-    assert numbers.keys() == {"on_the_list"}
+    assert {name for which in ("save", "win-back") for name in numbers[which]} == {
+        "on_the_list",
+        "certainty",
+    }
     assert not any(f">{one}</t" in page.read_text() for one in ids)
     assert cli(*words, "--include-ids").exit_code == 0
     assert any(f">{one}</t" in page.read_text() for one in ids)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bayesseg.decide import ranked, reasons
+from bayesseg.decide import facts_of, ranked, reasons
 from bayesseg.errors import InputRejected, UsageError
 
 LOYAL = {
@@ -90,6 +90,13 @@ def test_the_reason_is_one_plain_line():
     assert ranked(frame(LAPSED), "win-back")["reason"].tolist() == [
         "bought every 24 days, silent 51 days, if back worth 408 a year"
     ]
+
+
+def test_the_numbers_of_a_reason_are_there_for_other_languages():
+    facts = facts_of(frame(LOYAL, ONCE)).to_dict("records")
+    assert facts[0] == {"once": False, "gap": 24, "silent": 51, "worth": 310, "span": 365}
+    assert facts[1] == {"once": True, "gap": 24, "silent": 51, "worth": 12, "span": 365}
+    assert facts_of(frame(LAPSED), "win_back_value")["worth"].tolist() == [408]
 
 
 def test_scores_are_not_changed():

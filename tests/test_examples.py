@@ -27,7 +27,7 @@ def run(name, folder, *words):
 
 def test_there_are_no_other_examples():
     names = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert names == {"python_api", "french_csv", "clients", "preparation"}
+    assert names == {"python_api", "french_csv", "clients", "preparation", "automation"}
     assert all((EXAMPLES / name / "README.md").is_file() for name in names)
 
 

@@ -585,7 +585,11 @@ def test_large_segments_are_shown_as_they_are(scores):
 
 def test_a_report_without_ids_has_no_row_about_one_person(page):
     page, _ = page
-    assert set(page.data["sections"]["customers"]) == {"on_the_list"}
+    found = page.data["sections"]["customers"]
+    assert [set(found[which]) for which in ("save", "win-back")] == [
+        {"on_the_list", "certainty"}
+    ] * 2
+    assert found["curve"] == []
     assert "buys every" not in page.html
 
 

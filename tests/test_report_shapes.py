@@ -13,8 +13,9 @@ from page_case import Outline
 from segmentation_case import clients, fitted, groups
 
 from bayesseg.report import figures, shapes
-from bayesseg.report.blocks import Context, Figure
-from bayesseg.report.sections import forecasts, portrait, rivals, sampling, segments
+from bayesseg.report.blocks import Beside, Context, Figure
+from bayesseg.report.sections import fit, forecasts, portrait, rivals, segments
+from bayesseg.report.sections import stability as stability_section
 from bayesseg.report.segmentation import comparison as compare_page
 from bayesseg.report.segmentation import drift as drift_page
 from bayesseg.report.segmentation import stability as stability_page
@@ -191,7 +192,7 @@ def test_pictures_of_segments_stay_small_and_ask_for_nothing(cdnow):
     found = cdnow[0].summary["segments"]
     ids = ["S1", "S2", "S3", "S4"]
     drawn = (
-        shapes.plane(found["projection"], ids, ("one", "two")),
+        shapes.plane(found["projection"], ids, ("one", "two"), load_words("en").plain),
         shapes.together(found["together"]["matrix"], found["together"]["segment"], ids),
     )
     for one in drawn:
@@ -205,7 +206,7 @@ def test_no_two_ticks_of_a_small_panel_read_the_same():
 
     axis = Figure().subplots().xaxis
     axis.axes.set_xlim(129.71, 129.84)
-    figures._ticks(axis, load_words("en").plain, 4)
+    figures.ticks(axis, load_words("en").plain, 4)
     places = [place for place in axis.get_majorticklocs() if 129.71 <= place <= 129.84]
     read = [axis.get_major_formatter()(place) for place in places]
     assert read == sorted(set(read)) != []
@@ -255,9 +256,7 @@ def test_merged_segments_are_said_to_differ_from_the_pictures(cdnow):
 
 def test_a_sampled_rootogram_says_so(cdnow):
     words, own = load_words("en"), cdnow[0].summary["rootogram"]
-    (some,), (every,) = (
-        sampling._rootogram(words, own | more) for more in ({"simulated": 100}, {})
-    )
+    (some,), (every,) = (fit._rootogram(words, own | more) for more in ({"simulated": 100}, {}))
     assert "simulates 100 of the 300 customers anew" in some.caption
     assert "for the same customers" in every.caption
 
@@ -303,3 +302,15 @@ def test_a_merged_segment_has_one_mark_on_every_picture(cdnow):
     svg = base64.b64decode(figure.src.partition(",")[2]).decode()
     assert figures.PALETTE[2].lower() in svg
     assert figures.PALETTE[1].lower() not in svg
+
+
+def test_the_report_tells_what_drift_found(run, moved):
+    beside = Beside(drift=moved)
+    words = load_words("en")
+    counted = replace(run, manifest=run.manifest | {"customers": {"all": 300}})
+    case = Context(counted, None, {}, words, include_ids=False, tree=None, beside=beside)
+    section = stability_section.section(case)
+    assert f"Against later data: {words('drift.verdict.' + moved['status'])}." in said(section)
+    figures = [one for one in section.blocks if isinstance(one, Figure)]
+    assert {one.of for one in figures} == {"drift"}
+    assert section.data == {"stability": None, "drift": moved}

@@ -6,7 +6,7 @@ import pytest
 import report_case
 
 from bayesseg.errors import ArtefactBad
-from bayesseg.report.blocks import Context
+from bayesseg.report.blocks import Beside, Context
 from bayesseg.report.sections import segments, verdict
 from bayesseg.report.segmentation import assessed as told
 from bayesseg.report.small import shown_safely
@@ -49,7 +49,7 @@ def sections(clients, stability):
     """The first screen and the segments: their texts and the numbers of the first."""
     posterior, scores = clients
     document = shown_safely(scores.document, scores.table)
-    context = Context(posterior, scores.table, document, WORDS, False, None, stability)
+    context = Context(posterior, scores.table, document, WORDS, False, None, Beside(stability))
     first, second = verdict.section(context), segments.section(context)
     texts = [str(first), str([block for block in second.blocks if block.kind != "figure"])]
     return texts, first

@@ -170,7 +170,3 @@ def test_figures_draw_any_number_of_families():
         drawn = page_case.pictures(build(case.document(families=families)).html)
         assert drawn
         assert all("<svg" in svg for svg in drawn)
-
-
-def test_a_browser_shows_it_without_complaint(page, tmp_path):
-    assert "Use the totals with care" in page_case.browsed(page.html, tmp_path)

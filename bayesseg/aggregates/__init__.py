@@ -8,6 +8,7 @@ from bayesseg.aggregates.merging import merge_tree
 from bayesseg.aggregates.training import (
     against_prior,
     histogram,
+    prior_draws,
     rootogram,
     training_aggregates,
     weekly_repeats,
@@ -18,6 +19,7 @@ __all__ = [
     "histogram",
     "merge_tree",
     "merged",
+    "prior_draws",
     "rootogram",
     "training_aggregates",
     "weekly_repeats",

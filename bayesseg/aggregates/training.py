@@ -6,7 +6,7 @@ open outer cells, and a weekly total below 11 is hidden.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -268,8 +268,7 @@ def against_prior(
         if (values := draws.values.get(name)) is not None
     ]
     free = {name: draws.values[name] for name in believed if name in draws.values}
-    rng = np.random.default_rng([seed, 2])
-    before = {name: priors.sample(believed[name], _PRIOR_DRAWS, scales, rng) for name in free}
+    before = prior_draws(own, list(free), scales, seed, state)
     after_textbook, before_textbook = family.derive(free), family.derive(before)
     for name in family.textbook:
         if name not in free:
@@ -285,6 +284,18 @@ def against_prior(
             _row(name, values, below) | {"prior": formula, "prior_sd": float(np.std(prior))}
         )
     return rows
+
+
+def prior_draws(
+    own: PartSpec,
+    names: Iterable[str],
+    scales: Scales,
+    seed: int,
+    state: population.State = None,
+) -> dict[str, Array]:
+    """20,000 draws of free parameters from their priors, by name."""
+    believed, rng = population.linked(own, state)[1].priors, np.random.default_rng([seed, 2])
+    return {name: priors.sample(believed[name], _PRIOR_DRAWS, scales, rng) for name in names}
 
 
 def _row(name: str, values: Array, quantile: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from bayesseg.cli import logs
 from bayesseg.cli.shell import Outcome, Shell, finish, leave, listen, verb
 from bayesseg.cli.verbs import PLANNED, VERBS
 from bayesseg.errors import UsageError
@@ -68,4 +69,5 @@ def call(words: Sequence[str]) -> int | None:
         except typer.TyperException as misuse:
             help_of = f"bayesseg {name} --help" if name in VERBS else "bayesseg --help"
             error = UsageError(misuse.format_message().rstrip("."), fix=f"see {help_of}")
-    return finish(Outcome({}, error), Shell(as_json="--json" in words))
+    with logs.logging(logs.Log(logs.asked_for(words), name)):
+        return finish(Outcome({}, error), Shell(as_json="--json" in words))

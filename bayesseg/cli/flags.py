@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesseg.spec import ModelSpec
 
 SEED = 1
+LANGUAGE = "en"
 
 
 def _positive(value: float) -> float:
@@ -40,6 +41,16 @@ def named_file(path: Path) -> Path:
 
 def _maybe_file(path: Path | None) -> Path | None:
     return None if path is None else named_file(path)
+
+
+def _language(name: str) -> str:
+    """A language that pages are written in, asked for before anything is computed."""
+    if name != LANGUAGE:
+        from bayesseg.report.words import LANGUAGES
+
+        if name not in LANGUAGES:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(LANGUAGES)}")
+    return name
 
 
 def _target(name: str | None) -> str | None:
@@ -99,6 +110,10 @@ List = Annotated[
     typer.Option(
         "-o", "--out", metavar="FILE", callback=_target, help="List to write (CSV); - is stdout."
     ),
+]
+Lang = Annotated[
+    str,
+    typer.Option("--lang", callback=_language, help="Language of the page: en or fr."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Pseudonymise = Annotated[
@@ -304,13 +319,15 @@ class SourceFlags:
         return Options(**{name: value for name, value in given.items() if value is not None})
 
 
-def objections(path: Path | None, key: str | None) -> Objections | None:
-    """The list at ``path``, with the key that some of it needs."""
+def objections(
+    path: Path | None, key: str | None, option: str = "--suppress-key"
+) -> Objections | None:
+    """The list at ``path``, with the key that some of it needs, given by ``option``."""
     from bayesseg.ingest import read_key, read_objections
 
     if path is None:
         return None
-    return read_objections(path, None if key is None else read_key(key, "--suppress-key"))
+    return read_objections(path, None if key is None else read_key(key, option), key_option=option)
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +500,57 @@ class ValidateFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class TruthFlags:
+    """What was promised, or done, that is now to be held against what came."""
+
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD",
+            help="Hold these scores against what came, once their horizon has passed.",
+        ),
+    ] = None
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=_maybe_file,
+            help="Where --scores adds to the track record (default: track-record.jsonl beside OLD).",
+        ),
+    ] = None
+    campaign: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LIST",
+            help="Read out a campaign: the list of prioritise, contacted against held out.",
+        ),
+    ] = None
+    outcomes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What came of each customer: columns bought (0 or 1), spend or both (default: in LIST "
+            "itself, or DATA from --contacted-on over --horizon).",
+        ),
+    ] = None
+    contacted_on: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Count purchases in DATA from this day on."),
+    ] = None
+    save_rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="beta:A,B",
+            help="What was believed of the save rate before the campaign; it is updated by it.",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.contacted_on is not None:
+            day(self.contacted_on)
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreFlags:
     """What to forecast. Every value used is printed and stored beside the scores."""
 
@@ -543,6 +611,11 @@ def argv(*records: Any) -> list[str]:
             for one in value if isinstance(value, list) else [value]:
                 words += [name] if one is True else [name, masked(str(one))]
     return words
+
+
+def spoken(lang: str) -> list[str]:
+    """The flag of a page in another language than the usual one."""
+    return [] if lang == LANGUAGE else ["--lang", lang]
 
 
 def is_address(text: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bayesseg.cli import logs
 from bayesseg.cli.masking import printable
 from bayesseg.cli.shell import heed
 
@@ -21,7 +22,7 @@ EVERY = 10.0
 @contextmanager
 def progress() -> Iterator[OnProgress]:
     """Yield the function to call with each message; it may be called from any thread."""
-    with _bars() if sys.stderr.isatty() else _lines() as show:
+    with _bars() if sys.stderr.isatty() and not logs.as_json() else _lines() as show:
 
         def report(message: Progress) -> None:
             heed()
@@ -78,6 +79,7 @@ def _lines() -> Iterator[OnProgress]:
             said[message.stage] = now
         count = f": {message.done} of {message.total}" if message.total > 1 else ""
         line = f"{message.stage}{count} {message.detail}".rstrip()
-        print(printable(line), file=sys.stderr, flush=True)
+        facts = {"stage": message.stage, "done": message.done, "total": message.total}
+        logs.write(line, "progress", **facts)
 
     yield report

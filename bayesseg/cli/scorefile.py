@@ -100,7 +100,7 @@ def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:
             column = column.map(";".join)
         elif name == "as_of":
             column = _days(column)
-        elif name == "scored_at":
+        elif isinstance(column.dtype, pd.DatetimeTZDtype):
             column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
         if not raw and pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed"):
             text = column.astype("str").str.replace(

@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from bayesseg._files import NO_ROOM, no_room
+from bayesseg.cli import logs
 from bayesseg.cli.masking import masked, printable, without_known
 from bayesseg.errors import BayessegError, ResourcesMissing, UsageError
 
@@ -31,14 +32,32 @@ _received: list[int] = []
 SCHEMA_VERSION = 1
 
 
+def _log_kind(kind: str) -> str:
+    if kind not in logs.KINDS:
+        raise typer.BadParameter(f"choose {' or '.join(logs.KINDS)}")
+    return kind
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """How one call talks: ``--json`` turns stdout into one document, ``--debug`` shows tracebacks."""
+    """How one call talks: ``--json`` turns stdout into one document, ``--debug`` shows tracebacks.
+
+    ``--log json`` makes a JSON object of each line on stderr.
+    """
 
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = (
         False
     )
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    log: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            envvar="BAYESSEG_LOG",
+            callback=_log_kind,
+            help="What is said on stderr: text, or json for one JSON object a line.",
+        ),
+    ] = "text"
     warnings: list[str] = field(default_factory=list, init=False)
 
     def show(self, text: str = "") -> None:
@@ -48,12 +67,12 @@ class Shell:
 
     def say(self, text: str = "") -> None:
         """Print progress or a remark on stderr."""
-        print(printable(masked(text)), file=sys.stderr, flush=True)
+        logs.write(text)
 
     def warn(self, text: str) -> None:
         """Say a warning and keep it for the JSON document."""
         self.warnings.append(masked(text))
-        self.say(f"warning: {text}")
+        logs.write(text if logs.as_json() else f"warning: {text}", "warn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +108,9 @@ def verb(function: Callable[..., Outcome | None]) -> Callable[..., None]:
             }
             return function(**flags, **given, shell=shell)
 
-        shell = Shell(as_json=flags.pop("as_json"), debug=flags.pop("debug"))
-        _call(make, shell)
+        shell = Shell(**{name: flags.pop(name) for name in inspect.signature(Shell).parameters})
+        with logs.logging(logs.Log(shell.log, function.__name__)):
+            _call(make, shell)
 
     command.__name__ = function.__name__
     # \b keeps the help from wrapping a command that people copy
@@ -113,9 +133,9 @@ def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
     except BaseException as error:
         # native code may turn an interrupt into an error of its own, and a child may die of it first
         if _received or isinstance(error, KeyboardInterrupt):
-            raise _stopped(shell) from None
+            raise _stopped() from None
         if shell.debug:  # without locals, which may hold customers
-            shell.say("".join(traceback.format_exception(error)))
+            logs.write("".join(traceback.format_exception(error)), "error")
         outcome = Outcome({}, _explained(error))
     if code := finish(outcome, shell):
         raise typer.Exit(code)
@@ -154,7 +174,7 @@ def listen() -> None:
 
 
 def _uncaught(_: type[BaseException], error: BaseException, __: object) -> None:
-    Shell().say("".join(traceback.format_exception(error)))
+    logs.write("".join(traceback.format_exception(error)), "error")
 
 
 def _stop(number: int, _: object) -> None:
@@ -177,9 +197,9 @@ def leave() -> None:
         os._exit(SIGNALS[signal.Signals(_received[0])][0])
 
 
-def _stopped(shell: Shell) -> typer.Exit:
+def _stopped() -> typer.Exit:
     code, word = SIGNALS[signal.Signals(_received[0] if _received else signal.SIGINT)]
-    shell.say(f"{word}: what is not finished was not written")
+    logs.write(f"{word}: what is not finished was not written", "error", exit_code=code)
     return typer.Exit(code)
 
 
@@ -197,8 +217,11 @@ def finish(outcome: Outcome, shell: Shell) -> int:
             raise
         except OSError as full:
             return finish(Outcome({}, _explained(full)), Shell())
-    elif error is not None:
-        shell.say(f"error: {error}")
+    if error is not None and logs.as_json():
+        said = described(error)
+        logs.write(said["message"], "error", code=said["code"], fix=said["fix"], exit_code=code)
+    elif error is not None and not shell.as_json:
+        logs.write(f"error: {error}", "error")
     return code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -248,24 +248,27 @@ def effect_table(effects: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def risk_table(listed: Any) -> str:
-    """The first rows of a list as ``decide.ranked`` gives it."""
+    """The first rows of a list as ``decide.ranked`` or ``decide.campaign.choose`` gives it."""
     from bayesseg.report.words import load_words
 
     words = load_words("en")
-    return table(
-        ("rank", "customer", "at stake", "alive", "churn", "reason"),
-        [
-            (
-                row["rank"],
-                row["customer_id"],
-                words.money(row["value"]),
-                words.percent(row["p_alive"]),
-                words.percent(row["p_churn"]),
-                row["reason"],
-            )
-            for row in listed.to_dict("records")
-        ],
-    )
+    columns: list[tuple[str, str, Callable[[Any], str]]] = [
+        ("rank", "rank", str),
+        ("customer", "customer_id", str),
+        ("at stake", "value", words.money),
+        ("net benefit", "net_benefit", words.money),
+        ("worth it", "p_positive", words.percent),
+        ("held out", "holdout", lambda held: "yes" if held else ""),
+        ("alive", "p_alive", words.percent),
+        ("churn", "p_churn", words.percent),
+        ("reason", "reason", str),
+    ]
+    alone = "holdout" in listed and listed["holdout"].any()
+    shown = [one for one in columns if one[1] in listed and (alone or one[1] != "holdout")]
+    rows = [
+        tuple(write(row[name]) for _, name, write in shown) for row in listed.to_dict("records")
+    ]
+    return table(tuple(head for head, _, _ in shown), rows)
 
 
 def totals_table(document: Mapping[str, Any]) -> str:

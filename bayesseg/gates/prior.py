@@ -54,7 +54,7 @@ def prior_sensitivity(s: Subject) -> Iterator[Check]:
         if name in own.priors and name not in offsets
     )
     moved = {
-        name: value(_sensitivity, values, density)
+        name: value(sensitivity, values, density)
         for name, values in quantities(s).items()
         if np.ptp(values) > 0
     }
@@ -70,7 +70,8 @@ def prior_sensitivity(s: Subject) -> Iterator[Check]:
     )
 
 
-def _sensitivity(values: Array, density: Array) -> float:
+def sensitivity(values: Array, density: Array) -> float:
+    """How far draws (chain, draw) move when a log ``density`` of theirs is raised to a power near 1."""
     from arviz_stats.base import array_stats
 
     weights = [np.exp(array_stats.power_scale_lw(density, alpha=a, axis=(0, 1))) for a in _POWERS]

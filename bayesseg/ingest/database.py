@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 
 from bayesseg.errors import InputRejected, ResourcesMissing, UsageError
 from bayesseg.ingest.session import confined, identifier, literal
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Connection
 
 BATCH = 100_000
 _MEMORY = "500MB"
@@ -28,6 +32,8 @@ _UNREACHABLE = {
     "could not translate host name|Name or service": "its host is unknown",
     "refused|No such file": "nothing answers at that host and port",
     "timeout|timed out": f"nothing answered within {_TIMEOUT} seconds",
+    "terminating connection|closed the connection": "it ended the connection",
+    "starting up|shutting down|recovery mode": "it is starting or stopping",
     "SSL|certificate": "no secure connection could be made",
     "too many (clients|connections)|remaining connection slots": "it has no connection left",
     "invalid|missing|unexpected": "the address is malformed",
@@ -57,10 +63,18 @@ def statement(table: str | None, query: str | None) -> str:
         # within a query nothing can write; the line ends a comment that stands last
         return f"SELECT * FROM (\n{_LAST_SEMICOLON.sub('', query)}\n) AS source"
     assert table is not None
+    return f"SELECT * FROM {'.'.join(map(identifier, parts(table)))}"
+
+
+def parts(table: str) -> list[str]:
+    """The parts of a table's name; ``"a.b".c`` is table ``c`` of schema ``a.b``.
+
+    Raises:
+        UsageError: it is no name.
+    """
     if not re.fullmatch(rf"({_PART})(\.({_PART})){{0,2}}", table):
         raise UsageError(f"--table {table!r} is no name", fix="write schema.name")
-    parts = [p[1:-1].replace('""', '"') if p[0] == '"' else p for p in re.findall(_PART, table)]
-    return f"SELECT * FROM {'.'.join(map(identifier, parts))}"
+    return [p[1:-1].replace('""', '"') if p[0] == '"' else p for p in re.findall(_PART, table)]
 
 
 @contextmanager
@@ -144,31 +158,9 @@ def postgres_rows(
         InputRejected: no such table, a query that fails or does more than read, a column of type money.
     """
     sql = statement(table, query)
-    try:
-        from adbc_driver_manager import Error
-        from adbc_driver_postgresql import dbapi
-    except ImportError as error:
-        raise ResourcesMissing(
-            "reading PostgreSQL needs the package adbc-driver-postgresql",
-            fix="pip install 'bayesseg[postgres]', or give an export as Parquet",
-        ) from error
-    if "connect_timeout=" not in address:
-        address += f"{'&' if '?' in address else '?'}connect_timeout={_TIMEOUT}"
-    why = None
-    try:
-        connection = dbapi.connect(address)
-    except Error as error:
-        why = next(
-            (words for sign, words in _UNREACHABLE.items() if re.search(sign, str(error))),
-            "it does not let us in",
-        )
-    if why is not None:  # outside the except, so that no traceback shows what libpq said
-        raise ResourcesMissing(
-            f"the PostgreSQL server cannot be read: {why}",
-            fix="check host, port, database, user and password (PGPASSWORD or a password file "
-            "keep it out of the address), and that psql connects with them",
-            code="database_unreachable",
-        )
+    connection = connected(address)
+    from adbc_driver_manager import Error
+
     with connection, connection.cursor() as cursor:
         try:
             cursor.execute("SET TRANSACTION READ ONLY")
@@ -184,6 +176,39 @@ def postgres_rows(
                     code="column_type",
                 )
         yield reader
+
+
+def connected(address: str) -> Connection:
+    """A connection to a PostgreSQL server, in a transaction; no message repeats any of ``address``.
+
+    Raises:
+        ResourcesMissing: no driver, or the server is not to be reached (code ``database_unreachable``).
+    """
+    try:
+        from adbc_driver_manager import Error
+        from adbc_driver_postgresql import dbapi
+    except ImportError as error:
+        raise ResourcesMissing(
+            "PostgreSQL needs the package adbc-driver-postgresql",
+            fix="pip install 'bayesseg[postgres]', or use a Parquet file",
+        ) from error
+    if "connect_timeout=" not in address:
+        address += f"{'&' if '?' in address else '?'}connect_timeout={_TIMEOUT}"
+    why = None
+    try:
+        return dbapi.connect(address)
+    except Error as error:
+        why = next(
+            (words for sign, words in _UNREACHABLE.items() if re.search(sign, str(error))),
+            "it does not let us in",
+        )
+    # outside the except, so that no traceback shows what libpq said
+    raise ResourcesMissing(
+        f"the PostgreSQL server cannot be reached: {why}",
+        fix="check host, port, database, user and password (PGPASSWORD or a password file "
+        "keep it out of the address), and that psql connects with them",
+        code="database_unreachable",
+    )
 
 
 def numerics(schema: pa.Schema) -> frozenset[str]:

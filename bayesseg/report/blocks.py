@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """Everything a section may read. ``tree`` is the posterior as ArviZ takes it.
+class Beside:
+    """What other verbs found of the run and its scores, each None where it was not asked.
 
-    ``stability`` is what ``segmentation.stability`` found of the run, where it was asked.
+    Attributes:
+        stability: what ``segmentation.stability`` found of the run.
+        drift: what ``segmentation.drift`` found of the run and later data.
+        listed: the document of a contact list made of the scores.
+        record: the entries of the track record, oldest first.
     """
+
+    stability: Mapping[str, Any] | None = None
+    drift: Mapping[str, Any] | None = None
+    listed: Mapping[str, Any] | None = None
+    record: Sequence[Mapping[str, Any]] | None = None
+
+
+ALONE = Beside()
+"""A run and its scores, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a section may read. ``tree`` is the posterior as ArviZ takes it."""
 
     posterior: Posterior
     scores: pd.DataFrame
@@ -26,7 +44,7 @@ class Context:
     words: Words
     include_ids: bool
     tree: Any
-    stability: Mapping[str, Any] | None = None
+    beside: Beside = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +63,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column head; ``number`` columns are set right, ``wide`` ones may wrap."""
+    """A column head; ``number`` columns are set right, ``wide`` ones may wrap.
+
+    Rows of a sortable table can be chosen by the values of a ``choice``, which are few. The first column
+    that is no ``number`` names its row.
+    """
 
     label: str
     number: bool = True
     wide: bool = False
+    choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +90,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture under a heading (``minor``: a lower one), its words and its numbers."""
+    """A picture under a heading (``minor``: a lower one), its words and its numbers.
+
+    ``of`` is the key of the section's data under which the numbers stand for programs.
+    """
 
     title: str
     src: str
@@ -75,6 +101,7 @@ class Figure:
     caption: str
     table: Table | None = None
     minor: bool = False
+    of: str = ""
     kind: str = field(default="figure", init=False)
 
 

@@ -61,9 +61,11 @@ def _data(words: Words, manifest: Mapping[str, Any]) -> list[str]:
     found = [words("card.data.customers", n=words.count(manifest["customers"]["all"]))]
     days = accounting.get("days")
     if days:
-        found.append(words("card.data.days", first=days["first"], last=days["last"]))
+        found.append(
+            words("card.data.days", first=words.date(days["first"]), last=words.date(days["last"]))
+        )
     if manifest.get("as_of"):
-        found.append(words("card.data.as_of", day=manifest["as_of"]))
+        found.append(words("card.data.as_of", day=words.date(manifest["as_of"])))
     rows = accounting.get("rows")
     if rows:
         left = "".join(f", {words.count(n)} {_safe(r)}" for r, n in rows["excluded"].items() if n)
@@ -85,7 +87,7 @@ def _judged(words: Words, manifest: Mapping[str, Any], parts: Sequence[str]) -> 
         said = [words(f"verdict.computation.{one['computation']}"), gates]
         said += [forecast] if part != "segments" else []
         found.append(f"**{words(f'parts.{part}')}.** {' '.join(said)}")
-        found += [_safe(reason) for reason in one["reasons"]]
+        found += [_safe(words.said(reason)) for reason in one["reasons"]]
     return found
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bayesseg.report.figures import INK, WIDTH, encoded, style
+from bayesseg.gates.prior import sensitivity as moved
+from bayesseg.report.figures import INK, PALETTE, WIDTH, encoded, style
 
-KEPT = 250
+KEPT = 150
 """Draws a chain in a picture; more cannot be told apart at that size."""
+_WEIGHED = 500  # draws a chain that are weighed anew
+_NUMBER, _TEN = re.compile(r"\d+\.\d+"), float(np.log(10.0))
 
 
 type Labels = Mapping[str, Sequence[Sequence[str]]]
@@ -78,8 +82,49 @@ def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def pictures(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Rank, trace and (where there is an energy) energy plots as data URIs, by name."""
+def sensitivity(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) -> list[Any]:
+    """How far each scalar moves when prior or likelihood counts more (see ``gates.prior``).
+
+    Returns:
+        ``name``, ``prior`` and ``likelihood``; nothing where the two densities were not kept.
+    """
+    if not _weighable(values, stats):
+        return []
+    step = max(1, next(iter(values.values())).shape[1] // _WEIGHED)
+    kinds = ("prior", "likelihood")
+    return [
+        {"name": name}
+        | {kind: moved(array[:, ::step], stats[f"log_{kind}"][:, ::step]) for kind in kinds}
+        for name, array in values.items()
+    ]
+
+
+def mobility(stats: Mapping[str, np.ndarray]) -> list[float]:
+    """E-BFMI of each chain: below 0.3 the sampler moved too slowly through the tails."""
+    import arviz_base
+    import arviz_stats
+
+    tree = arviz_base.from_dict({"sample_stats": {"energy": stats["energy"]}})
+    return [float(one) for one in np.ravel(arviz_stats.bfmi(tree)["energy"])]
+
+
+def pictures(
+    values: Mapping[str, np.ndarray],
+    stats: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray],
+    texts: Mapping[str, str],
+    write: Callable[[float], str],
+) -> dict[str, str]:
+    """ArviZ's pictures as data URIs, by name: those that can be drawn, in the order to show them.
+
+    Args:
+        values: scalars, (chain, draw) each.
+        stats: of ``diverging``, ``energy``, ``log_likelihood`` and ``log_prior`` what was kept.
+        before: draws of the same scalars from their prior, (draw,); without them these are no
+            parameters of a prior, and neither they nor their pairs are drawn.
+        texts: what ArviZ writes in English -> what to write.
+        write: how a number is written.
+    """
     import arviz_base
     import arviz_plots
     import matplotlib as mpl
@@ -93,10 +138,10 @@ def pictures(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) 
     columns = min(2, len(values))
     ink = {"title": {"color": INK}, "xlabel": {"color": INK}}
     grid = {"backend": "matplotlib", "col_wrap": columns, "visuals": ink}
-    size = (WIDTH, 1.9 * -(-len(values) // columns) + 0.2)
+    size = _inches(1.9 * -(-len(values) // columns) + 0.2)
     plots: dict[str, Callable[[], Any]] = {
-        "rank": lambda: arviz_plots.plot_rank(tree, **grid, figure_kwargs=_inches(size)),
-        "trace": lambda: arviz_plots.plot_trace(tree, **grid, figure_kwargs=_inches(size)),
+        "rank": lambda: arviz_plots.plot_rank(tree, **grid, figure_kwargs=size),
+        "trace": lambda: arviz_plots.plot_trace(tree, **grid, figure_kwargs=size),
     }
     if "energy" in stats:
         energy = arviz_base.from_dict({"sample_stats": {"energy": stats["energy"]}})
@@ -105,17 +150,128 @@ def pictures(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) 
             backend="matplotlib",
             show_bfmi=False,
             visuals={"title": False},
-            figure_kwargs=_inches((WIDTH, 2.4)),
+            figure_kwargs=_inches(2.4),
+        )
+    smooth = before and all(np.isfinite(v).all() and np.ptp(v) > 0 for v in values.values())
+    if smooth and len(values) > 1:
+        plots["pair"] = lambda: arviz_plots.plot_pair(
+            tree,
+            backend="matplotlib",
+            marginal_kind="kde",
+            levels=[0.5, 0.9],
+            visuals={"scatter": False, "contourf": False, "contour": {"color": PALETTE[0]}},
+            figure_kwargs=_inches(1.1 * len(values)),
+        )
+    if smooth:
+        beside = _beside(values, before)
+        plots["prior"] = lambda: arviz_plots.plot_prior_posterior(
+            beside,
+            kind="kde",
+            backend="matplotlib",
+            col_wrap=columns,
+            visuals={"title": ink["title"]},
+            figure_kwargs=size,
+        )
+    if smooth and _weighable(values, stats):
+        powered = _powered(values, stats)
+        plots["sensitivity"] = lambda: arviz_plots.plot_psense_dist(
+            powered,
+            backend="matplotlib",
+            kind="kde",
+            color=[PALETTE[0], INK, PALETTE[1]],
+            visuals={
+                "title": {"color": INK},
+                "credible_interval": False,
+                "point_estimate": False,
+            },
+            figure_kwargs=_inches(1.25 * len(values)),
         )
     found = {}
     # ArviZ takes its greys from the colour of the ground, which has to be one; it is not drawn
     with mpl.rc_context(style(**{"lines.linewidth": 0.9, "figure.facecolor": "white"})):
         for name, plot in plots.items():
             figure = plot().viz["figure"].item()
+            _said(figure, texts, write, logarithms=name == "prior")
             found[name] = encoded(figure)
             plt.close(figure)
     return found
 
 
-def _inches(size: tuple[float, float]) -> dict[str, Any]:
-    return {"figsize": size, "figsize_units": "inches"}
+def _weighable(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) -> bool:
+    """Whether the draws can be weighed anew: both densities of each were kept."""
+    both = [stats.get("log_likelihood"), stats.get("log_prior")]
+    found = [array for array in (*both, *values.values()) if array is not None]
+    return len(found) == len(values) + 2 and all(np.isfinite(array).all() for array in found)
+
+
+def _powered(values: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray]) -> Any:
+    """Draws with both densities; names that ArviZ would take for its own power get a blank."""
+    import arviz_base
+
+    step = max(1, next(iter(values.values())).shape[1] // _WEIGHED)
+    own = {f"{n} " if n == "alpha" else n: v[:, ::step] for n, v in values.items()}
+    densities = {f"log_{k}": {"all": stats[f"log_{k}"][:, ::step]} for k in ("likelihood", "prior")}
+    return arviz_base.from_dict({"posterior": own, **densities})
+
+
+def _beside(values: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray]) -> Any:
+    """Posterior and prior as logarithms, the outer hundredth of a long-tailed prior left out."""
+    import arviz_base
+
+    def kept(draws: np.ndarray) -> np.ndarray:
+        low, high = np.quantile(draws, [0.01, 0.99])
+        inner: np.ndarray = draws[(draws >= low) & (draws <= high)]
+        return np.sort(inner)[None, :]
+
+    own = {name: np.log(v) for name, v in values.items()}
+    prior = {name: kept(np.log(before[name])) for name in values}
+    fewest = min(v.shape[1] for v in prior.values())
+    return arviz_base.from_dict(
+        {"posterior": own, "prior": {n: v[:, :fewest] for n, v in prior.items()}}
+    )
+
+
+def _said(
+    figure: Any, texts: Mapping[str, str], write: Callable[[float], str], *, logarithms: bool
+) -> None:
+    """Put what ArviZ wrote into the language of the page, and values for their ``logarithms``."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedLocator, FuncFormatter
+
+    legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
+    written = [one for legend in legends for one in (legend.get_title(), *legend.get_texts())]
+    for ax in figure.axes:
+        written += [ax.title, *ax.texts]
+        written += [ax.xaxis.label, ax.yaxis.label]
+    written += [  # titles stand left, centred or right
+        one
+        for one in figure.findobj(Text)
+        if one not in written and not texts.keys().isdisjoint(one.get_text().split("\n"))
+    ]
+    for one in written:
+        lines = [texts.get(line, line) for line in one.get_text().split("\n")]
+        text = _NUMBER.sub(lambda found: write(float(found[0])), "\n".join(lines))
+        one.set_text(text.replace("(α", " (α").rstrip())
+    for ax in figure.axes:
+        if logarithms:
+            ax.xaxis.set_major_locator(FixedLocator(_round_logarithms(*ax.get_xlim())))
+        for axis in (ax.xaxis, ax.yaxis):
+            unlogged = logarithms and axis is ax.xaxis
+            axis.set_major_formatter(
+                FuncFormatter(lambda v, _, exp=unlogged: write(float(np.exp(v)) if exp else v))
+            )
+
+
+def _round_logarithms(low: float, high: float) -> list[float]:
+    """Logarithms of at most five round numbers within the limits."""
+    powers = 10.0 ** np.arange(np.floor(low / _TEN), np.ceil(high / _TEN) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = np.sort(np.log(np.outer(powers, steps).ravel()))
+        ticks = ticks[(low <= ticks) & (ticks <= high)]
+        if len(ticks) <= 5:
+            break
+    return list(ticks[:: -(-len(ticks) // 5)])
+
+
+def _inches(height: float) -> dict[str, Any]:
+    return {"figsize": (WIDTH, height), "figsize_units": "inches"}

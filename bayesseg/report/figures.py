@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,9 @@ _DARK = {
     "#d55e00": "#ee8434",
 }
 """Colours that change on a dark ground, and what they become."""
+
+_DIGITS, _BREAKS = re.compile(r"(?<=\d\.\d\d)\d+(?![\d.]*\))"), re.compile(r"\s*\n\s*")
+"""Decimals beyond a hundredth of a point, scales of letters aside; line breaks. A quarter of a file."""
 
 _STYLE: Mapping[str, Any] = {
     "axes.edgecolor": _GRID,
@@ -60,6 +65,8 @@ _STYLE: Mapping[str, Any] = {
 type Interval = Mapping[str, float]
 type Write = Callable[[float], str]
 """How a number is written in the page's language."""
+type WriteDay = Callable[[date], str]
+"""How a day is written on an axis."""
 
 
 def style(**more: Any) -> Any:
@@ -88,7 +95,7 @@ def encoded(figure: Any) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = _BREAKS.sub(" ", _DIGITS.sub("", text[text.index("<svg") :]))
     for colour in _DARK:
         text = text.replace(colour, f"var(--c{colour[1:]})")
     start = text.index(">") + 1
@@ -103,7 +110,7 @@ _TITLE = 26  # letters of a line over one of two panels
 _LABEL = 19  # characters beside a row, so that the panels keep room for their titles
 
 
-def _ticks(axis: Any, write: Write, most: int = 5) -> None:
+def ticks(axis: Any, write: Write, most: int = 5) -> None:
     """At most ``most`` intervals, fewer where two of their ends would read the same."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -115,6 +122,15 @@ def _ticks(axis: Any, write: Write, most: int = 5) -> None:
             break
     axis.set_major_locator(MaxNLocator(count, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+
+
+def _days(axis: Any, write: WriteDay) -> None:
+    """At most five days."""
+    from matplotlib.dates import AutoDateLocator, num2date
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_locator(AutoDateLocator(maxticks=5))  # type: ignore[no-untyped-call]
+    axis.set_major_formatter(FuncFormatter(lambda at, _: write(num2date(at).date())))  # type: ignore[no-untyped-call]
 
 
 def dots(
@@ -149,7 +165,7 @@ def dots(
             ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)
             ax.margins(x=0.12)
-            _ticks(ax.xaxis, write, 4)
+            ticks(ax.xaxis, write, 4)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
         for ax in axes.flat[len(panels) :]:
@@ -171,7 +187,7 @@ def histograms(panels: Sequence[tuple[str, Sequence[float], Sequence[int]]], wri
             ax.set_title(title)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
-            _ticks(ax.xaxis, write, 4)
+            ticks(ax.xaxis, write, 4)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
 
@@ -211,9 +227,9 @@ def tracking(
     actual: Sequence[float | None],
     expected: Sequence[Interval],
     legend: Sequence[str],
+    write_day: WriteDay,
 ) -> str:
     """A series that came, as a line, over the one expected, as a band around its mean."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     def draw(figure: Any) -> None:
         ax = figure.subplots()
@@ -226,9 +242,7 @@ def tracking(
             ax.plot(at, mean, color=PALETTE[3], ls="--", label=legend[1])
         ax.set_ylim(0)
         ax.set_ylabel(legend[2])
-        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        _days(ax.xaxis, write_day)
         ax.grid(axis="y")
         ax.legend()
 
@@ -262,7 +276,7 @@ def forecasts(
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_xlabel(legend[2])
         ax.margins(x=0.1)
-        _ticks(ax.xaxis, write, 6)
+        ticks(ax.xaxis, write, 6)
         ax.grid(axis="y")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
@@ -271,18 +285,20 @@ def forecasts(
     return drawn(1.5 + 0.35 * len(names), draw)
 
 
-def concentration(share: Sequence[float], value: Sequence[float], legend: Sequence[str]) -> str:
+def concentration(
+    share: Sequence[float], value: Sequence[float], legend: Sequence[str], write: Write
+) -> str:
     """The share of all expected value held by the most valuable customers."""
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import PercentFormatter
+        from matplotlib.ticker import FuncFormatter
 
         ax = figure.subplots()
         ax.fill_between(share, value, color=PALETTE[2], alpha=0.18, lw=0)
         ax.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
         ax.plot(share, value, color=PALETTE[2])
         for axis, text in ((ax.xaxis, legend[0]), (ax.yaxis, legend[1])):
-            axis.set_major_formatter(PercentFormatter(1.0))
+            axis.set_major_formatter(FuncFormatter(lambda share, _: write(share)))
             axis.set_label_text(text)
         ax.set(xlim=(0, 1), ylim=(0, 1.02))
         ax.grid()
@@ -292,35 +308,38 @@ def concentration(share: Sequence[float], value: Sequence[float], legend: Sequen
 
 def courses(
     days: Sequence[str],
-    panels: Sequence[tuple[str, Sequence[float | None], Sequence[Sequence[float | None]]]],
+    panels: Sequence[tuple[str, Sequence[float | None], Sequence[Sequence[Sequence[float]]]]],
     names: Sequence[str],
     mark: str,
     legend: Sequence[str],
     write: Write,
+    write_day: WriteDay,
 ) -> str:
     """Panels under one another over the same days: what came, and one line a forecast.
 
-    Each panel is (title, what came, forecasts in the order of ``names``); a vertical line stands at
-    the day ``mark``. ``legend`` names what came and the mark.
+    Each panel is (title, what came, forecasts in the order of ``names``: mean, low and high); of one
+    forecast the band is drawn. A vertical line stands at the day ``mark``. ``legend`` names what came
+    and the mark.
     """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
         at = np.array(days, dtype="datetime64[D]")
         for ax, (title, came, forecasts) in zip(axes, panels, strict=True):
             ax.axvline(np.datetime64(mark), color=INK, lw=0.9, ls=":", label=legend[1])
-            for row, values in enumerate(forecasts):
+            for row, (mean, low, high) in enumerate(forecasts):
+                if len(forecasts) == 1:
+                    ax.fill_between(at, low, high, color=_of_forecast(row), alpha=0.25, lw=0)
                 dash = _DASHES[row % len(_DASHES)]
-                ax.plot(at, _floats(values), label=names[row], lw=1.6, ls=dash, c=_of_forecast(row))
-            ax.plot(at, _floats(came), color=PALETTE[0], lw=1.4, label=legend[0])
+                ax.plot(at, mean, label=names[row], lw=1.6, ls=dash, c=_of_forecast(row))
+            known = np.array([value is not None for value in came])
+            values = np.array([value for value in came if value is not None], dtype=float)
+            ax.plot(at[known], values, color=PALETTE[0], lw=1.4, label=legend[0])
             ax.set_title(title)
             ax.set_ylim(0)
             ax.grid(axis="y")
-            _ticks(ax.yaxis, write)
-        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
-        axes[-1].xaxis.set_major_locator(locator)
-        axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+            ticks(ax.yaxis, write)
+        _days(axes[-1].xaxis, write_day)
         handles, _ = axes[0].get_legend_handles_labels()
         order = [handles[-1], *handles[1:-1], handles[0]]  # what came, forecasts, the mark
         figure.legend(handles=order, loc="outside upper left", ncols=4)
@@ -336,12 +355,10 @@ def _of_forecast(row: int) -> str:
     return PALETTE[1 + row % (len(PALETTE) - 1)]
 
 
-def _floats(values: Sequence[float | None]) -> Any:
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
-
-
 def reliability(
-    panels: Sequence[tuple[str, Sequence[float], Sequence[Interval]]], legend: Sequence[str]
+    panels: Sequence[tuple[str, Sequence[float], Sequence[Interval]]],
+    legend: Sequence[str],
+    write: Write,
 ) -> str:
     """One panel a forecast: observed shares with intervals against forecast probabilities.
 
@@ -349,7 +366,7 @@ def reliability(
     """
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import MultipleLocator, PercentFormatter
+        from matplotlib.ticker import FuncFormatter, MultipleLocator
 
         axes = _grid_of(figure, len(panels))
         for row, (ax, (title, forecast, observed)) in enumerate(zip(axes, panels, strict=True)):
@@ -368,7 +385,7 @@ def reliability(
             ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_major_locator(MultipleLocator(0.5))
-                axis.set_major_formatter(PercentFormatter(1.0))
+                axis.set_major_formatter(FuncFormatter(lambda share, _: write(share)))
             ax.grid()
             _outer(ax, row, len(panels), *legend)
 
@@ -377,7 +394,10 @@ def reliability(
 
 
 def uniform(
-    panels: Sequence[tuple[str, Sequence[float]]], band: tuple[float, float], legend: str
+    panels: Sequence[tuple[str, Sequence[float]]],
+    band: tuple[float, float],
+    legend: str,
+    write: Write,
 ) -> str:
     """One panel a forecast: its PIT histogram, as multiples of a flat one, over the noise band."""
 
@@ -391,6 +411,8 @@ def uniform(
             ax.axhline(1, color=INK, lw=0.8, ls=":")
             ax.set_title(title)
             ax.set(xlim=(0, 1), ylim=(0, 1.08 * top))
+            for axis in (ax.xaxis, ax.yaxis):
+                ticks(axis, write, 4)
             _outer(ax, row, len(panels), legend)
 
     return drawn(1.9 * -(-len(panels) // _columns_of(len(panels))), draw)
@@ -445,7 +467,31 @@ def means(
         ax.set_ylabel(legend[2])
         ax.grid(axis="y")
         ax.set_axisbelow(True)
-        _ticks(ax.yaxis, write)
+        ticks(ax.yaxis, write)
+        ax.legend()
+
+    return drawn(3.0, draw)
+
+
+def benefit(points: Sequence[Mapping[str, Any]], legend: Sequence[str], write: Write) -> str:
+    """Net benefit against cost, with its band; ``legend``: cost, net benefit, band."""
+
+    def draw(figure: Any) -> None:
+        ax = figure.subplots()
+        cost = [one["cost"] for one in points]
+        net = [one["net_benefit"] for one in points]
+        if points[0]["lo"] is not None:
+            low, high = ([one[end] for one in points] for end in ("lo", "hi"))
+            ax.fill_between(cost, low, high, color=PALETTE[2], alpha=0.22, lw=0, label=legend[2])
+        ax.axhline(0, color=INK, lw=0.8, ls=":")
+        ax.plot(cost, net, color=PALETTE[2], label=legend[1])
+        best = max(range(len(net)), key=net.__getitem__)
+        ax.plot(cost[best], net[best], "o", color=PALETTE[2], ms=7)
+        ax.set_xlabel(legend[0])
+        ax.set_ylabel(legend[1])
+        ax.grid(axis="y")
+        ticks(ax.xaxis, write)
+        ticks(ax.yaxis, write)
         ax.legend()
 
     return drawn(3.0, draw)

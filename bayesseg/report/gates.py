@@ -14,11 +14,12 @@ def waivers(words: Words, gates: Sequence[Mapping[str, Any]]) -> list[Any]:
     said = tuple(
         words(
             f"verdict.waiver.{'holds' if gate['verdict'] == 'caution' else 'ran_out'}",
-            gate=_name(gate),
+            gate=_name(words, gate),
             part=words(f"parts.{gate['part']}"),
             value=words.plain(gate["value"]),
             limit=words.plain(gate["limit"]),
-            **gate["waiver"],
+            until=words.date(gate["waiver"]["until"]),
+            reason=gate["waiver"]["reason"],
         )
         for gate in gates
         if gate["waiver"]
@@ -46,17 +47,31 @@ def _table(words: Words, gates: Sequence[Mapping[str, Any]], caption: str) -> Ta
     )
     rows = tuple(
         (
-            Cell(_name(gate)),
+            Cell(_name(words, gate)),
             Cell(words(f"parts.{gate['part']}")),
-            Cell(words.plain(gate["value"])),
-            Cell(words.plain(gate["limit"])),
+            *(Cell(text) for text in _measured(words, gate)),
             Cell(words(f"sampling.gates.{gate['verdict']}")),
-            Cell("" if gate["passed"] else str(gate["advice"])),
+            Cell("" if gate["passed"] else words.said(str(gate["advice"]))),
         )
         for gate in gates
     )
     return Table(caption, head, rows)
 
 
-def _name(gate: Mapping[str, Any]) -> str:
-    return str(gate["name"]).replace("_", " ")
+_BACKTEST = "backtest_"
+
+
+def _name(words: Words, gate: Mapping[str, Any]) -> str:
+    name = str(gate["name"])
+    if name.startswith(_BACKTEST):
+        return words("sampling.gates.backtest", cut=words.date(name.removeprefix(_BACKTEST)))
+    return words.said(name.replace("_", " "))
+
+
+def _measured(words: Words, gate: Mapping[str, Any]) -> tuple[str, str]:
+    """Value and limit; a backtest's are how far what came lies outside the interval."""
+    if not str(gate["name"]).startswith(_BACKTEST) or gate["value"] is None:
+        return words.plain(gate["value"]), words.plain(gate["limit"])
+    inside = words("sampling.gates.inside")
+    share = words.percent(gate["value"])
+    return words("sampling.gates.outside", share=share) if gate["value"] else inside, inside

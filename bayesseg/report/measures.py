@@ -32,7 +32,12 @@ def _of_rows(
     everything, valued = words("quality.of.rows"), words("quality.of.valued")
     for column, one in quality["completeness"].items():
         rows.append(
-            (words("quality.complete", column=column), one["share"], one["present"], everything)
+            (
+                words("quality.complete", column=words.said(column)),
+                one["share"],
+                one["present"],
+                everything,
+            )
         )
     for rule, one in quality["consistency"].items():
         of = words("quality.of.orders") if rule == "one_customer_an_order" else valued

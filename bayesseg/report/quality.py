@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesseg.report.blocks import Cell, Column, Section, Table, Text
 from bayesseg.report.measures import measures_table
-from bayesseg.report.page import Page
+from bayesseg.report.rendering import Page
 from bayesseg.report.sections.data import rows_table, source_line
 from bayesseg.report.segmentation.parts import page, verdict
 from bayesseg.report.words import Words, load_words
@@ -48,7 +48,7 @@ def build(
     facts = [
         (words(f"page.{name}"), value)
         for name, value in (
-            ("as_of", document.get("as_of")),
+            ("as_of", words.date(document.get("as_of") or "")),
             ("customers", words.count(document.get("customers", {}).get("all"))),
         )
         if value
@@ -68,8 +68,8 @@ def findings_table(words: Words, findings: Sequence[Mapping[str, Any]]) -> list[
     rows = tuple(
         (
             Cell(words(f"check.levels.{one['level']}")),
-            Cell(one["message"]),
-            Cell(one["fix"]),
+            Cell(words.said(one["message"])),
+            Cell(words.said(one["fix"])),
             Cell(", ".join(words.count(record) for record in one["records"])),
         )
         for one in order
@@ -119,7 +119,11 @@ def _readiness(words: Words, gates: Sequence[Mapping[str, Any]]) -> Section | No
         for name in ("level_head", "gate", "fix")
     )
     rows = tuple(
-        (Cell(words(f"check.level.{gate['level']}")), Cell(gate["message"]), Cell(gate["fix"]))
+        (
+            Cell(words(f"check.level.{gate['level']}")),
+            Cell(words.said(gate["message"])),
+            Cell(words.said(gate["fix"])),
+        )
         for gate in gates
     )
     table = Table(words("check.gates_caption"), head, rows)

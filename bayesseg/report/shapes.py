@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg.report.figures import INK, MARKERS, PALETTE, PAPER, Interval, Write, drawn
+from bayesseg.report.figures import INK, MARKERS, PALETTE, PAPER, Interval, Write, drawn, ticks
 
 _TURN = np.linspace(0, 2 * np.pi, 49)
 _SHADES = 8
@@ -27,7 +27,7 @@ def _ellipse(one: Mapping[str, Any], radius: float) -> Any:
     return np.array(one["centre"])[:, None] + radius * vectors @ ring
 
 
-def plane(found: Mapping[str, Any], ids: Sequence[str], legend: Sequence[str]) -> str:
+def plane(found: Mapping[str, Any], ids: Sequence[str], legend: Sequence[str], write: Write) -> str:
     """Ellipses of each segment over groups of customers, the paler the less certain.
 
     ``found`` is what ``aggregates`` made; ``legend`` names the two axes.
@@ -83,7 +83,8 @@ def plane(found: Mapping[str, Any], ids: Sequence[str], legend: Sequence[str]) -
             xlabel=_wrapped(f"→ {legend[0]}", 64),
         )
         ax.set_title(_wrapped(f"↑ {legend[1]}", 64), weight="normal", size=9)
-        ax.locator_params(nbins=6)
+        for axis in (ax.xaxis, ax.yaxis):
+            ticks(axis, write, 6)
         ax.grid()
         ax.set_axisbelow(True)
 

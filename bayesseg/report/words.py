@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
+
+from bayesseg.errors import UsageError
+from bayesseg.report.said import Marks, Phrase, exactly, read_phrases, translated
+from bayesseg.segment_map import shown
 
 NOTHING = "–"
 ALL = 0.9995
 """Shares from here on are of all, as far as a percentage shows."""
+TINY = 1e-9
+"""A probability of nought is one too small for the machine, and is not written as impossible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """Sentences by dotted key, and the way this language writes numbers.
 
-    ``currency`` follows every amount of money; an empty one adds nothing.
+    ``currency`` follows every amount of money; an empty one adds nothing. ``phrases`` are the sentences
+    that come in English from below.
     """
 
     texts: Mapping[str, str]
     currency: str = ""
+    phrases: tuple[Phrase, ...] = ()
 
     def __call__(self, key: str, **values: Any) -> str:
         """The sentence at ``key`` with its blanks filled; a missing key is a bug."""
@@ -32,9 +42,31 @@ class Words:
         """Whether this language has a sentence at ``key``."""
         return key in self.texts
 
+    def said(self, text: str) -> str:
+        """A sentence from below in this language; what nobody has translated stays as it is."""
+        marks = Marks(
+            self._again, self.date, self.texts["marks.also"], self.texts["marks.part"] + " "
+        )
+        found = translated(self.phrases, text, marks)
+        return text if found is None else _unbroken(found, self.texts["marks.spaced"])
+
+    def naming(self, segments: Mapping[str, Any] | None) -> Words:
+        """These words, which know what the ``segments`` of a manifest are called in this language."""
+        if segments is None or not self.phrases:
+            return self
+        own = [(one.name, one.name_fr) for one in shown(segments)]
+        own += [(one.action, one.action_fr) for one in shown(segments)]
+        told = (exactly(*pair) for pair in own if all(pair) and pair[0] != pair[1])
+        return replace(self, phrases=(*told, *self.phrases))
+
+    def called(self, one: Mapping[str, Any]) -> str:
+        """A segment by its id and its name: ``S2 loyal``."""
+        return f"{one['id']} {self.said(one['name'])}"
+
     def plural(self, key: str, n: int, **values: Any) -> str:
-        """The sentence at ``key.one`` or ``key.many``."""
-        return self(f"{key}.{'one' if n == 1 else 'many'}", n=self.count(n), **values)
+        """The sentence at ``key.one`` or ``key.many``, as this language counts."""
+        singular = str(n) in self.texts["marks.singular"].split()
+        return self(f"{key}.{'one' if singular else 'many'}", n=self.count(n), **values)
 
     def fixed(self, value: float, decimals: int) -> str:
         """A number with that many decimals in this language's marks."""
@@ -78,6 +110,29 @@ class Words:
 
         return self._or_nothing(value, write)
 
+    def date(self, iso: str) -> str:
+        """A day, given as ``1997-09-30``, as this language writes it; other text as it is."""
+        try:
+            day = dt.date.fromisoformat(str(iso))
+        except ValueError:
+            return str(iso)
+        month = self.texts["marks.months"].split()[day.month - 1]
+        number = self.texts["marks.first"] if day.day == 1 else str(day.day)
+        return self("marks.date", day=number, month=month, year=day.year, iso=day.isoformat())
+
+    def tick(self, day: dt.date) -> str:
+        """A day on an axis; the first of a month goes without its number."""
+        month = self.texts["marks.short_months"].split()[day.month - 1]
+        return f"{month} {day.year}" if day.day == 1 else f"{day.day} {month} {day.year}"
+
+    def parts(self, texts: Iterable[str]) -> str:
+        """Texts in a row, a semicolon between."""
+        return f"{self.texts['marks.part']} ".join(texts)
+
+    def pair(self, head: str, rest: str) -> str:
+        """``head: rest``."""
+        return self("marks.colon", head=head, rest=rest)
+
     def money(self, value: Any, beside: float | None = None) -> str:
         """An amount; whole from 100 on, or where the largest amount ``beside`` it is."""
 
@@ -112,7 +167,7 @@ class Words:
         scale = 100.0 if kind == "percent" else 1.0
         numbers = [scale * float(of[key]) for key in ("mean", "lo", "hi")]
         if kind == "percent" and (0 <= numbers[1] <= numbers[2] < 0.05 or numbers[1] >= 99.95):
-            return self.percent(of["hi"]), ""
+            return self.percent(of["hi"] or TINY), ""
         places = _places(numbers[2] - numbers[1], numbers[0], scale * apart)
         places = 2 if kind == "index" else min(places, 1) if kind == "percent" else places
         if kind != "index" and not any(round(number, places) for number in numbers):
@@ -123,6 +178,12 @@ class Words:
         if kind == "money":
             mean = self._coin(mean)
         return mean, self("marks.span", lo=lo, hi=hi)
+
+    def _again(self, number: str) -> str:
+        """A number that English marks were put into."""
+        marks = {",": self.texts["marks.thousands"], ".": self.texts["marks.decimal"], "-": "−"}
+        text = "".join(marks.get(letter, letter) for letter in number.removesuffix("%"))
+        return self("marks.percent", v=text) if number.endswith("%") else text
 
     def _coin(self, text: str) -> str:
         return f"{text}\u00a0{self.currency}" if self.currency else text
@@ -156,10 +217,32 @@ def _places(width: float, value: float, apart: float = 0.0) -> int:
     return most if width <= 0 else min(max(0, math.ceil(-math.log10(width / 4))), most)
 
 
+LANGUAGES = ("en", "fr")
+"""Languages of ``locale/``."""
+
+
 def load_words(language: str, currency: str | None = None) -> Words:
-    """Read ``locale/LANGUAGE.toml``."""
+    """Read ``locale/LANGUAGE.toml``.
+
+    Raises:
+        UsageError: there is no such language.
+    """
+    if language not in LANGUAGES:
+        raise UsageError(
+            f"there is no report in {language!r}", fix=f"give --lang {' or '.join(LANGUAGES)}"
+        )
     text = (files("bayesseg.report") / "locale" / f"{language}.toml").read_text(encoding="utf-8")
-    return Words(_flat(tomllib.loads(text)), currency or "")
+    texts = _flat(tomllib.loads(text))
+    spaced = texts["marks.spaced"]
+    texts = {key: _unbroken(one, spaced) for key, one in texts.items()}
+    return Words(texts, currency or "", read_phrases(language))
+
+
+def _unbroken(text: str, spaced: str) -> str:
+    """No line break between a word and the mark after it, where the language puts a space there."""
+    if not spaced:
+        return text
+    return re.sub(f" (?=[{re.escape(spaced)}])|(?<=«) ", "\u00a0", text)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -168,5 +251,5 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = " ".join(str(value).split())
+            found[f"{prefix}{key}"] = re.sub("[ \n]+", " ", str(value)).strip(" \n")
     return found

@@ -13,7 +13,7 @@ from bayesseg.customers import Customers
 from bayesseg.families import FAMILIES
 from bayesseg.families._realise import realise
 from bayesseg.scoring.plan import Plan
-from bayesseg.scoring.rows import HISTORY, MONEY, group_columns, runs
+from bayesseg.scoring.rows import HISTORY, MONEY, group_columns, places
 from bayesseg.scoring.settings import TOP_SHARE
 
 _SAMPLE = 50_000
@@ -31,7 +31,7 @@ def futures(plan: Plan, columns: Columns) -> dict[str, Array]:
     grouped = {"purchase": len(plan.purchase) > 1, "spend": len(plan.spend) > 1}
     names = (*HISTORY, *(MONEY if plan.spend else ()), *(n for n, some in grouped.items() if some))
     keys = content_keys([columns[name] for name in names], plan.posterior.manifest["seed"])
-    latents, nu, shape = _own(plan, columns, keys)
+    latents, nu, shape = latents_of(plan, columns, keys)
     share = plan.posterior.manifest["paid_share"] if plan.spend else 1.0
     money, soon, _ = realise(latents, nu, shape, share, plan.clock, keys, plan.index)
     found = {"expected_purchases": soon.astype(np.float64)}
@@ -51,24 +51,17 @@ def threshold(plan: Plan, data: Customers, pool: Executor) -> Array:
         sample = data.take(np.linspace(0, len(data) - 1, _SAMPLE).astype(np.int64))
     keys = customer_keys(sample.ids, plan.posterior.manifest["seed"])
     columns = {**group_columns(plan, sample), **sample.columns(plan.posterior.spec.unit_days)}
-    parts = ("purchase", "spend")
-    order = np.lexsort([columns[part] for part in parts])
-    starts, _ = runs({part: columns[part][order] for part in parts}, parts)
-    places = [
-        group[at : at + _BLOCK]
-        for group in np.split(order, starts[1:])
-        for at in range(0, len(group), _BLOCK)
-    ]
+    groups = {part: columns[part] for part in ("purchase", "spend")}
 
     def values(place: Any) -> Array:
         own = {name: found[place] for name, found in columns.items()}
-        return _value(plan, *_own(plan, own, keys[place])).astype(np.float32)
+        return _value(plan, *latents_of(plan, own, keys[place])).astype(np.float32)
 
-    every = np.concatenate(list(pool.map(values, places)))
+    every = np.concatenate(list(pool.map(values, places(groups, _BLOCK))))
     return np.asarray(np.quantile(every, 1 - TOP_SHARE, axis=0), dtype=np.float64)
 
 
-def _own(plan: Plan, columns: Columns, keys: Keys) -> tuple[Array, Array, Array]:
+def latents_of(plan: Plan, columns: Columns, keys: Keys) -> tuple[Array, Array, Array]:
     """A customer's own (alive, λ, p, μ), (n, S, 4), and ν, (n, S); the shape of orders, (S,)."""
     parts = plan.posterior.spec.parts
     of_purchase = FAMILIES[parts["purchase"].family].latents

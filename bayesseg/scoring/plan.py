@@ -69,10 +69,23 @@ class Plan:
         return np.arange(self.precision.draws)
 
 
-def plan_of(posterior: Posterior, settings: Settings, released: Collection[str] = ()) -> Plan:
-    """Choose the draws and turn them into parameters; of a part that failed only if ``released``."""
+def plan_of(
+    posterior: Posterior,
+    settings: Settings,
+    released: Collection[str] = (),
+    *,
+    exactly: int | None = None,
+) -> Plan:
+    """Choose the draws and turn them into parameters; of a part that failed only if ``released``.
+
+    ``exactly`` so many draws are those of scores whose document says so.
+    """
     spec, manifest = posterior.spec, posterior.manifest
-    precision = kept(posterior.parts, settings.draws)
+    precision = (
+        kept(posterior.parts, settings.draws)
+        if exactly is None
+        else Precision(exactly, max(map(available, posterior.parts.values())), None)
+    )
     used = {
         part: _filled(thinned(draws, precision.draws), precision.draws)
         for part, draws in posterior.parts.items()

@@ -84,6 +84,15 @@ def runs(columns: Columns, names: Sequence[str]) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(new), np.cumsum(new) - 1
 
 
+def places(groups: Columns, size: int) -> Iterator[IntArray]:
+    """Rows of one group each, at most ``size`` together, in the order in which they stand."""
+    order = np.lexsort(tuple(groups.values()))
+    starts, _ = runs({name: values[order] for name, values in groups.items()}, tuple(groups))
+    for group in np.split(order, starts[1:]):
+        for at in range(0, len(group), size):
+            yield group[at : at + size]
+
+
 def stretches(rows: Rows, size: int) -> Iterator[slice]:
     """Consecutive rows of one group of each part, of at most ``size`` distinct (x, T) each."""
     parts = [name for name in ("purchase", "spend") if name in rows.columns]

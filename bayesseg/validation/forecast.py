@@ -76,6 +76,23 @@ class Forecast:
     spend: Outcome | None
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Predictive totals and how the customers drawn for them fared.
+
+    Attributes:
+        draws: of each part, (S,).
+        drawn: rows of the scored, (n,).
+        p_active: P(buys), (n,).
+        pit: of their purchases, randomised, (n,).
+    """
+
+    draws: Mapping[str, Array]
+    drawn: IntArray
+    p_active: Array
+    pit: Array
+
+
 def forecast(
     held: Holdout, purchase: Model, spend: Model | None, unit_days: float, streams: int
 ) -> Forecast:
@@ -116,10 +133,8 @@ def forecast(
     )
 
 
-def totals(
-    held: Holdout, purchase: Model, spend: Model | None, unit_days: float
-) -> dict[str, Array]:
-    """Predictive totals alone, by part, (S,).
+def totals(held: Holdout, purchase: Model, spend: Model | None, unit_days: float) -> Totals:
+    """Predictive totals, and how single customers fared.
 
     The expectation is of every scored customer. What chance adds is drawn for at most ``FUTURES`` of
     them, at random, and stands for all: n/m times as many customers deviate √(n/m) times as far.
@@ -130,7 +145,8 @@ def totals(
         some = np.argpartition(held.keys, FUTURES)[:FUTURES]
     ratio = len(everybody) / len(some)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        drawn = list(pool.map(job.chunk, _chunks(held.scored, purchase, spend, some)))
+        chunks = _chunks(held.scored, purchase, spend, some)
+        drawn = list(pool.map(job.chunk, chunks))
         expected = drawn
         if ratio > 1:
             expected = list(
@@ -148,7 +164,12 @@ def totals(
         moved = summed(expected, f"{name}.expected_totals") + (came - own) * math.sqrt(ratio)
         # where no mean exists the customers drawn must speak for all themselves
         found[part] = np.where(np.isfinite(moved) & (ratio > 1), moved, came * ratio)
-    return found
+    return Totals(
+        found,
+        np.concatenate(chunks),
+        np.concatenate([piece["p_active"] for piece in drawn]),
+        np.concatenate([piece["purchases.pit"] for piece in drawn]),
+    )
 
 
 def _chunks(

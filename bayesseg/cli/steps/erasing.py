@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bayesseg._files import sha256_of, write_bytes, write_text
 from bayesseg.cli import scorefile
+from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.errors import ArtefactBad, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 type Texts = npt.NDArray[np.object_]
 type Read = tuple[Texts, Callable[[npt.NDArray[np.bool_]], bytes]]
 """The ids of a file, None where a row has none, and its bytes without some of its rows."""
+type Bury = Callable[[frozenset[str]], int]
+type Elsewhere = Callable[[Objections, Bury], tuple[int, frozenset[int]]]
+"""Erases people at a destination: first tells the ids met there, to be buried; then the rows deleted and
+the entries met."""
 
 STALE = (
     "its totals and segments were computed before customers were erased: score again for new ones"
@@ -46,6 +51,49 @@ class Erased:
     met: frozenset[int]
     ids: frozenset[str]
     document: dict[str, Any] | None
+
+
+def forget(
+    ids: Path,
+    files: Iterable[Path],
+    tombstones: Path,
+    key: str,
+    customer_id: str | None,
+    shell: Shell,
+    elsewhere: Elsewhere | None = None,
+) -> Outcome:
+    """Take the people of the list ``ids`` out of ``files``, and ``elsewhere``, and keep them out."""
+    from bayesseg.ingest import read_key, read_objections
+
+    wanted = read_objections(ids, read_key(key, "--key"), "IDS", "--key")
+    found = [without(path, wanted, customer_id) for path in dict.fromkeys(files)]
+    gone = frozenset[str]().union(*(one.ids for one in found))
+    met = frozenset[int]().union(*(one.met for one in found))
+    # first: who is gone from anywhere must not return
+    held = bury(wanted, tombstones, gone)
+    deleted = {}
+    if elsewhere is not None:
+        rows, here = elsewhere(wanted, lambda more: bury(wanted, tombstones, gone | more))
+        shell.show(f"{rows:,} rows erased at the destination")
+        held, met, deleted = bury(wanted, tombstones), met | here, {"deleted": rows}
+    for one in found:
+        replace(one)
+        shell.show(f"{one.path}: {one.count:,} rows erased, {one.rows:,} left")
+    shell.say(f"{tombstones}: {held:,} tombstones; give it to --suppress-list from now on")
+    unknown = len(wanted) - len(met)
+    if unknown:
+        shell.warn(
+            f"{unknown:,} of the {len(wanted):,} entries of {ids} were met in no file"
+            f"{' and not there' if elsewhere else ''}: compare their ids"
+        )
+    document = {
+        "entries": len(wanted),
+        "unknown": unknown,
+        "files": [{"file": str(o.path), "erased": o.count, "rows": o.rows} for o in found],
+        **deleted,
+        "tombstones": held,
+    }
+    return Outcome(document)
 
 
 def without(path: Path, objections: Objections, column: str | None = None) -> Erased:

@@ -9,7 +9,15 @@ from bayesseg.cli.shell import Shell
 from bayesseg.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesseg.gates import Release
+
+
+def parts_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """The parts of a model that a score table has numbers of, whatever its document names."""
+    of = {"purchase": "p_churn", "spend": "clv", "segments": "segment"}
+    return tuple(part for part, column in of.items() if column in table)
 
 
 def accept(

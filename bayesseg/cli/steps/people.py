@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesseg.cli.flags import objections
+from bayesseg.cli.shell import Shell
 from bayesseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +54,66 @@ def accept_key(document: Mapping[str, Any], key: Key | None, *, asked: bool) -> 
             fix="give the key they were made with by --pseudonymise",
         )
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The rows of a score table that ``--suppress-list`` does not name.
+
+    ``left`` counts who was left out, None without a list. ``key`` made the pseudonyms in ``table``
+    (``named``), or is to make them of its ids.
+    """
+
+    table: pd.DataFrame
+    left: dict[str, Any] | None
+    key: Key | None
+    named: bool
+
+    def written(self, table: pd.DataFrame) -> pd.DataFrame:
+        """``table`` with the names under which it may leave."""
+        return table if self.key is None or self.named else renamed(table, self.key)
+
+
+def admitted(
+    table: pd.DataFrame,
+    document: Mapping[str, Any],
+    suppress_list: Path | None,
+    pseudonymise: str | None,
+    shell: Shell,
+    suppress_key: str | None = None,
+) -> Admitted:
+    """Take out whom ``suppress_list`` names, and say how many.
+
+    ``suppress_key`` is the key of the list, if it is not that of the pseudonyms.
+    """
+    from bayesseg.ingest import read_key
+
+    key = None if pseudonymise is None else read_key(pseudonymise)
+    own = key if key or suppress_key is None else read_key(suppress_key, "--suppress-key")
+    named = accept_key(document, own, asked=suppress_list is not None)
+    option = "--pseudonymise" if suppress_key is None else "--suppress-key"
+    left = suppressed(table, objections(suppress_list, suppress_key or pseudonymise, option))
+    if left is not None:
+        tell = shell.warn if left["unknown"] == left["entries"] else shell.say
+        tell(
+            f"{left['count']:,} of {len(table):,} customers left out by --suppress-list; "
+            f"{left['unknown']:,} of its {left['entries']:,} entries are unknown here"
+        )
+        table = table[~left.pop("rows")]
+    return Admitted(table, left, own, named)
+
+
+def permitted(
+    table: pd.DataFrame,
+    document: Mapping[str, Any],
+    suppress_list: Path | None,
+    pseudonymise: str | None,
+    shell: Shell,
+    suppress_key: str | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any] | None]:
+    """The rows that ``admitted`` leaves, under the names they may leave with, and its counts."""
+    found = admitted(table, document, suppress_list, pseudonymise, shell, suppress_key)
+    return (found.table if pseudonymise is None else found.written(found.table)), found.left
 
 
 def suppressed(table: pd.DataFrame, objections: Objections | None) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def _resolved(where: str, option: str, shell: Shell) -> str:
     return where
 
 
-def _facts_of(words: str, like: str | None, source: SourceFlags, shell: Shell) -> Attributes:
+def facts_of(words: str, like: str | None, source: SourceFlags, shell: Shell) -> Attributes:
     """The facts in ``FILE[#NAME]``; what the file leaves open, flags given for the log settle."""
     from bayesseg.customers import read_attributes
 
@@ -172,7 +172,7 @@ def joined(
     columns = customers.provenance["columns"]
     like = columns.get("group") or columns.get("customer_id") or {"value": None}
     for words in attributes:
-        facts = _facts_of(words, like["value"], source, shell)
+        facts = facts_of(words, like["value"], source, shell)
         say_provenance(facts.provenance, shell)
         customers = with_attributes(customers, facts)
         entry = customers.provenance["attributes"]

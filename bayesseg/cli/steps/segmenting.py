@@ -147,12 +147,13 @@ def written(
     out: Path | None,
     shell: Shell,
     *,
+    lang: str,
     force: bool,
 ) -> dict[str, Any]:
     """The document, with its page and the page's numbers written where asked."""
     if out is None:
         return dict(document)
-    page = build(document, command=(command,))
+    page = build(document, command=(command,), language=lang)
     beside = scorefile.sidecar(out)
     write_text(out, page.html)
     scorefile.write_document(beside, page.data, force=force)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesseg.posterior import Posterior
+    from bayesseg.report import Beside
+
+
+def beside_of(
+    run: Path,
+    posterior: Posterior,
+    shell: Shell,
+    *,
+    stability: Path | None = None,
+    drift: Path | None = None,
+    listed: Path | None = None,
+    log: Path | None = None,
+) -> Beside:
+    """What other verbs found of a run: the files given, and what is kept of its stability beside it.
+
+    Raises:
+        ArtefactBad: a file given is not about this run, or not what its verb writes.
+    """
+    from bayesseg.report import Beside
+    from bayesseg.validation import record
+
+    model_id = posterior.manifest["model_id"]
+    return Beside(
+        stability=stability_of(run, posterior, shell, stability),
+        drift=_about(drift, model_id, {"status", "reasons", "migration", "psi"}, "drift"),
+        listed=_about(listed, model_id, {"list"}, "prioritise"),
+        record=None if log is None else record.read(log),
+    )
 
 
 def stability_of(
@@ -37,6 +67,24 @@ def stability_of(
     except ArtefactBad as error:
         shell.warn(f"{error.message}: stability counts as not assessed; {error.fix}")
         return None
+
+
+def _about(
+    path: Path | None, model_id: str, needed: Collection[str], verb: str
+) -> dict[str, Any] | None:
+    """A document that ``verb`` wrote of the run ``model_id``."""
+    if path is None:
+        return None
+    again = f"give the .json that bayesseg {verb} writes with -o, made with this run"
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtefactBad(f"{path} cannot be read ({error})", fix=again) from error
+    if not isinstance(found, dict) or not found.keys() >= {*needed, "model_id"}:
+        raise ArtefactBad(f"{path} is not what bayesseg {verb} writes", fix=again)
+    if found["model_id"] != model_id:
+        raise ArtefactBad(f"{path} is about another run", fix=again)
+    return found
 
 
 def numbers_beside(out: Path, scores: Path) -> Path:
@@ -62,29 +110,102 @@ def report(
     shell: Shell,
     *,
     scores: Path,
-    stability: Mapping[str, Any] | None = None,
+    beside: Beside,
     include_ids: bool = False,
+    lang: str = "en",
     force: bool = False,
 ) -> list[Path]:
     """Write the page and its numbers: ``report.html`` and ``report.json``."""
     from bayesseg.report import build
 
-    beside = numbers_beside(out, scores)
-    for path in (out, beside):
+    numbers = numbers_beside(out, scores)
+    for path in (out, numbers):
         refuse_existing(path, force=force, file=True)
-    page = build(posterior, table, document, include_ids=include_ids, stability=stability)
+    page = build(
+        posterior,
+        table,
+        document,
+        include_ids=include_ids,
+        beside=beside,
+        language=lang,
+    )
     write_text(out, page.html)
-    scorefile.write_document(beside, page.data, force=force)
-    for path in (out, beside):
+    scorefile.write_document(numbers, page.data, force=force)
+    for path in (out, numbers):
         shell.say(f"wrote {path}")
-    return [out, beside]
+    return [out, numbers]
 
 
-def write_list(listed: pd.DataFrame, target: str, shell: Shell, *, force: bool) -> Path | None:
-    """Write a contact list as CSV for people, with money and probabilities rounded."""
-    shown = listed.round({"value": 2, "clv": 2, "p_alive": 4, "p_churn": 4, "typical_gap_days": 1})
-    content = scorefile.encoded(shown, scorefile.format_of(target, None))
+def list_beside(out: str, scores: Path) -> Path | None:
+    """Where what belongs beside a list goes: never where ``scores`` or their document are.
+
+    Raises:
+        UsageError: the list would replace either.
+    """
+    if out == "-":
+        return None
+    beside = scorefile.sidecar(Path(out))
+    theirs = (
+        {scores.resolve(), scorefile.sidecar(scores).resolve()} if str(scores) != "-" else set()
+    )
+    if theirs & {Path(out).resolve(), beside.resolve()}:
+        raise UsageError(
+            f"{out} and {beside} belong to the scores, and the list would replace them",
+            fix="choose another name for the list, such as save.csv",
+        )
+    return beside
+
+
+_ROUNDED = {
+    **dict.fromkeys(("value", "clv", "cost", "net_benefit", "net_benefit_lo", "net_benefit_hi"), 2),
+    **dict.fromkeys(("p_alive", "p_churn", "p_positive"), 4),
+    "typical_gap_days": 1,
+}
+
+
+def write_list(
+    listed: pd.DataFrame,
+    document: Mapping[str, Any],
+    target: str,
+    shell: Shell,
+    *,
+    force: bool,
+) -> list[Path]:
+    """Write a contact list for people, money and probabilities rounded, and beside it what made it."""
+    content = scorefile.encoded(listed.round(_ROUNDED), scorefile.format_of(target, None))
     path = scorefile.emit(content, target, force=force)
-    if path is not None:
-        shell.say(f"wrote {path}")
-    return path
+    if path is None:
+        return []
+    table = {"rows": len(listed), "sha256": hashlib.sha256(content).hexdigest()}
+    written = [path, scorefile.sidecar(path)]
+    entry = {"schema_version": 1, **document, "table": table}
+    scorefile.write_document(written[1], scorefile.sealed(entry), force=force)
+    for one in written:
+        shell.say(f"wrote {one}")
+    return written
+
+
+def write_curve(document: Mapping[str, Any], path: Path, shell: Shell, *, force: bool) -> None:
+    """Write benefit against budget, one row a number of contacts.
+
+    Raises:
+        UsageError: the benefit is not known.
+    """
+    import pandas as pd
+
+    if "curve" not in document:
+        raise UsageError(
+            "--curve: what contacting brings is not known",
+            fix="give --save-rate and --contact-cost",
+        )
+    content = scorefile.encoded(
+        pd.DataFrame(document["curve"]), scorefile.format_of(str(path), None)
+    )
+    scorefile.emit(content, str(path), force=force)
+    shell.say(f"wrote {path}")
+
+
+def records(listed: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON has them: nothing is null."""
+    plain = listed.astype(object).where(listed.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

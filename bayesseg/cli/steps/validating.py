@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesseg._files import refuse_existing, write_text
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import FitFlags, SourceFlags, ValidateFlags, argv, command_line
+from bayesseg.cli.flags import FitFlags, SourceFlags, ValidateFlags, argv, command_line, spoken
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading
@@ -28,6 +28,7 @@ def against_what_came(
     what: ValidateFlags,
     shell: Shell,
     *,
+    lang: str,
     force: bool,
 ) -> Outcome:
     """Forecast from days in the past, compare, say what it means; write the page where asked."""
@@ -69,12 +70,20 @@ def against_what_came(
             seed=model.seed,
             on_progress=on_progress,
         )
-    command = command_line("validate", "DATA", *argv(what, model, source), "-o", "OUT.html")
-    return judged(document, (command,), out, shell, force=force)
+    command = command_line(
+        "validate", "DATA", *argv(what, model, source), *spoken(lang), "-o", "OUT.html"
+    )
+    return judged(document, (command,), out, shell, lang=lang, force=force)
 
 
 def judged(
-    document: Document, command: tuple[str, ...], out: Path | None, shell: Shell, *, force: bool
+    document: Document,
+    command: tuple[str, ...],
+    out: Path | None,
+    shell: Shell,
+    *,
+    lang: str,
+    force: bool,
 ) -> Outcome:
     """Say what was found and write the page; an error where even widened intervals miss."""
     from bayesseg.report.validation import build, numbers
@@ -83,7 +92,7 @@ def judged(
     show(document, shell)
     written = []
     if out is not None:
-        page = build(document, command=command)
+        page = build(document, command=command, language=lang)
         written = [out, scorefile.sidecar(out)]
         write_text(out, page.html)
         scorefile.write_document(written[1], page.data, force=force)

@@ -10,9 +10,11 @@ from bayesseg.cli.verbs.compare import compare
 from bayesseg.cli.verbs.doctor import doctor
 from bayesseg.cli.verbs.drift import drift
 from bayesseg.cli.verbs.erase import erase
+from bayesseg.cli.verbs.export import export
 from bayesseg.cli.verbs.fit import fit
 from bayesseg.cli.verbs.inspect import inspect
 from bayesseg.cli.verbs.prioritise import prioritise
+from bayesseg.cli.verbs.push import push
 from bayesseg.cli.verbs.report import report
 from bayesseg.cli.verbs.run import demo, run
 from bayesseg.cli.verbs.score import score
@@ -34,6 +36,8 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "drift": drift,
     "report": report,
     "prioritise": prioritise,
+    "export": export,
+    "push": push,
     "validate": validate,
     "sql": sql,
     "inspect": inspect,
@@ -43,8 +47,6 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
 }
 PLANNED = (
     "init",
-    "export",
-    "push",
     "stream",
 )
 """Verbs of later versions."""

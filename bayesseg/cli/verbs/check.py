@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayesseg.cli.flags import (
+    LANGUAGE,
     Facts,
     Force,
+    Lang,
     MaybeData,
     MaybeHtml,
     SourceFlags,
     SummaryFlags,
     argv,
     command_line,
+    spoken,
 )
 from bayesseg.cli.said import say_findings, say_provenance
 from bayesseg.cli.shell import Outcome, Shell
@@ -39,6 +42,7 @@ def check(
     show_ids: Annotated[
         bool, typer.Option("--show-ids", help="Name the customers of the examples too.")
     ] = False,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Judge the data: rows accounted for, findings, readiness.
@@ -58,8 +62,10 @@ def check(
     )
     given = argv(replace(source, from_=None, quarantine=None, rates=None, keep_id=None), summary)
     given += [word for path in attributes or () for word in ("--attributes", path)]
-    command = command_line("check", *(("DATA",) if data else ()), *given, "-o", "OUT.html")
-    document = segmenting.written(build, document, command, out, shell, force=force)
+    command = command_line(
+        "check", *(("DATA",) if data else ()), *given, *spoken(lang), "-o", "OUT.html"
+    )
+    document = segmenting.written(build, document, command, out, shell, lang=lang, force=force)
     return Outcome(document, together(refused) if refused else None)
 
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesseg.cli.flags import KINDS, FitFlags, Force, MaybeHtml, SourceFlags, argv, command_line
+from bayesseg.cli.flags import (
+    KINDS,
+    LANGUAGE,
+    FitFlags,
+    Force,
+    Lang,
+    MaybeHtml,
+    SourceFlags,
+    argv,
+    command_line,
+    spoken,
+)
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, segmenting
@@ -44,6 +55,7 @@ def compare(
         bool, typer.Option("--no-classics", help="Leave out scikit-learn's clusterings.")
     ] = False,
     out: MaybeHtml = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Compare segmentations: how many segments the data support, and how many you may work with.
@@ -85,9 +97,9 @@ def compare(
         given += [] if value is None else [f"--{name}", value]
     given += ["--no-classics"] if no_classics else []
     command = command_line(
-        "compare", *(("--data", "DATA") if data else ()), *given, "-o", "OUT.html"
+        "compare", *(("--data", "DATA") if data else ()), *given, *spoken(lang), "-o", "OUT.html"
     )
-    return Outcome(segmenting.written(build, document, command, out, shell, force=force))
+    return Outcome(segmenting.written(build, document, command, out, shell, lang=lang, force=force))
 
 
 def _range(text: str) -> tuple[int, int]:

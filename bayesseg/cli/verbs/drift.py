@@ -8,15 +8,18 @@ import typer
 
 from bayesseg.cli.flags import (
     KINDS,
+    LANGUAGE,
     SEED,
     Facts,
     Force,
+    Lang,
     MaybeHtml,
     Names,
     Run,
     SourceFlags,
     argv,
     command_line,
+    spoken,
 )
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import reading, scoring, segmenting
@@ -45,6 +48,7 @@ def drift(
     refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
     out: MaybeHtml = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Hold the segments of a run against later data: stable, watch or refit.
@@ -76,7 +80,14 @@ def drift(
     given = [*(("--before", "DATA") if before else ()), *(("--names", "MAP") if names else ())]
     given += ["--refits", refits, "--seed", seed]
     command = command_line(
-        "drift", "RUN", *(("NEWDATA",) if data else ()), *given, *argv(source), "-o", "OUT.html"
+        "drift",
+        "RUN",
+        *(("NEWDATA",) if data else ()),
+        *given,
+        *argv(source),
+        *spoken(lang),
+        "-o",
+        "OUT.html",
     )
-    document = segmenting.written(build, document, command, out, shell, force=force)
+    document = segmenting.written(build, document, command, out, shell, lang=lang, force=force)
     return Outcome(document, error if reached else None)

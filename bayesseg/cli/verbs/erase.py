@@ -45,26 +45,5 @@ def erase(
     Example: bayesseg erase forget.txt scores.parquet save.csv --tombstones erased.txt --key key
     """
     from bayesseg.cli.steps import erasing
-    from bayesseg.ingest import read_key, read_objections
 
-    wanted = read_objections(ids, read_key(key, "--key"), "IDS", "--key")
-    found = [erasing.without(path, wanted, customer_id) for path in dict.fromkeys(files)]
-    gone = frozenset[str]().union(*(one.ids for one in found))
-    # first: who is gone from a file must not return
-    held = erasing.bury(wanted, tombstones, gone)
-    for one in found:
-        erasing.replace(one)
-        shell.show(f"{one.path}: {one.count:,} rows erased, {one.rows:,} left")
-    shell.say(f"{tombstones}: {held:,} tombstones; give it to --suppress-list from now on")
-    unknown = len(wanted) - len(frozenset[int]().union(*(one.met for one in found)))
-    if unknown:
-        shell.warn(
-            f"{unknown:,} of the {len(wanted):,} entries of {ids} were met in no file: compare their ids"
-        )
-    document = {
-        "entries": len(wanted),
-        "unknown": unknown,
-        "files": [{"file": str(o.path), "erased": o.count, "rows": o.rows} for o in found],
-        "tombstones": held,
-    }
-    return Outcome(document)
+    return erasing.forget(ids, files, tombstones, key, customer_id, shell)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import Force, Html, Run
+from bayesseg.cli.flags import LANGUAGE, Force, Html, Lang, Run
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import scoring, showing
 
@@ -23,10 +23,23 @@ def report(
             metavar="JSON", help="What stability found of RUN (default: what is kept beside RUN)."
         ),
     ] = None,
+    drift: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="What drift found of RUN and later data."),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="JSON", help="What stands beside a list of prioritise."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The track record that validate --scores keeps."),
+    ] = None,
     include_ids: Annotated[
         bool,
         typer.Option("--include-ids", help="Name customers in the table of whom to turn to."),
     ] = False,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Write one offline HTML page and its numbers as JSON.
@@ -45,8 +58,11 @@ def report(
         out,
         shell,
         scores=scores,
-        stability=showing.stability_of(run, posterior, shell, stability),
+        beside=showing.beside_of(
+            run, posterior, shell, stability=stability, drift=drift, listed=listed, log=record
+        ),
         include_ids=include_ids,
+        lang=lang,
         force=force,
     )
     return Outcome({"written": [str(path) for path in written]})

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bayesseg.cli.flags import (
+    LANGUAGE,
     FitFlags,
     Folder,
     Force,
+    Lang,
     LineageFlags,
     MaybeData,
     ScoreFlags,
@@ -18,9 +20,10 @@ from bayesseg.cli.flags import (
     WaiverFlags,
     argv,
     command_line,
+    spoken,
 )
 from bayesseg.cli.shell import Outcome, Shell, heed
-from bayesseg.cli.steps import fitting, people, reading, scoring, showing
+from bayesseg.cli.steps import choosing, fitting, people, reading, scoring, showing
 from bayesseg.cli.text import risk_table, segment_table, verdict_lines
 from bayesseg.cli.verbs.check import judged
 from bayesseg.errors import ResourcesMissing
@@ -40,6 +43,7 @@ def run(
     settings: ScoreFlags,
     shell: Shell,
     data: MaybeData = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Check, fit, score, report and list, all in one go.
@@ -52,7 +56,9 @@ def run(
 
     with lock(out):
         _reserve(out, force=force)
-        return everything(data, out, source, summary, model, (lineage, overlooked), settings, shell)
+        return everything(
+            data, out, source, summary, model, (lineage, overlooked), settings, shell, lang
+        )
 
 
 def demo(
@@ -60,6 +66,7 @@ def demo(
     settings: ScoreFlags,
     shell: Shell,
     out: Folder = Path("demo"),
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Do all of it on real purchases that come along: CDNOW.
@@ -75,7 +82,7 @@ def demo(
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
         plain = SourceFlags(), SummaryFlags()
-        return everything(str(orders), out, *plain, model, _ALONE, settings, shell)
+        return everything(str(orders), out, *plain, model, _ALONE, settings, shell, lang)
 
 
 def _reserve(out: Path, *, force: bool) -> None:
@@ -99,6 +106,7 @@ def everything(
     beside: tuple[LineageFlags, WaiverFlags],
     settings: ScoreFlags,
     shell: Shell,
+    lang: str,
 ) -> Outcome:
     """All steps, each after the command that does it alone; files go into ``out``."""
     from bayesseg.decide import ranked
@@ -145,7 +153,7 @@ def everything(
     files += scoring.write_scores(scores, target, "parquet", shell, force=True)
 
     page = out / "report.html"
-    _say(shell, "report", path, "--scores", target, "--include-ids", "-o", page)
+    _say(shell, "report", path, "--scores", target, "--include-ids", *spoken(lang), "-o", page)
     files += showing.report(
         posterior,
         scores.table,
@@ -153,8 +161,9 @@ def everything(
         page,
         shell,
         scores=Path(target),
-        stability=showing.stability_of(path, posterior, shell),
+        beside=showing.beside_of(path, posterior, shell),
         include_ids=True,
+        lang=lang,
         force=True,
     )
     if scores.document["segments"]:
@@ -166,9 +175,12 @@ def everything(
     elif "value_at_risk" in scores.table:
         for which in LISTS:
             _say(shell, "prioritise", target, "--list", which, "-o", out / f"{which}.csv")
-            listed = ranked(scores.table, which)
-            written = showing.write_list(listed, str(out / f"{which}.csv"), shell, force=True)
-            files += [written] if written else []
+            files += showing.write_list(
+                *choosing.plain(scores.table, which, scores.document, shell),
+                str(out / f"{which}.csv"),
+                shell,
+                force=True,
+            )
         shell.show("\nMost value at risk")
         shell.show(risk_table(ranked(scores.table, "save", SHOWN)))
     shell.show("\nVerdict")

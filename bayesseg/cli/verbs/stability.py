@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from bayesseg.cli.flags import (
+    LANGUAGE,
     SEED,
     Facts,
     Force,
+    Lang,
     MaybeData,
     MaybeHtml,
     Run,
     SourceFlags,
     argv,
     command_line,
+    spoken,
 )
 from bayesseg.cli.progress import progress
 from bayesseg.cli.shell import Outcome, Shell
@@ -33,6 +36,7 @@ def stability(
     refits: Annotated[int, typer.Option(min=10, help="Refits to reweighted customers.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED,
     out: MaybeHtml = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Ask whether the segments of a run are there, or made by chance.
@@ -69,7 +73,7 @@ def stability(
     segmenting.show_stability(document, shell)
     given = ["--refits", refits, "--seed", seed, *argv(source)]
     command = command_line(
-        "stability", "RUN", *(("DATA",) if data else ()), *given, "-o", "OUT.html"
+        "stability", "RUN", *(("DATA",) if data else ()), *given, *spoken(lang), "-o", "OUT.html"
     )
     try:
         kept = keep(document, run, posterior.manifest["customers"]["all"])
@@ -81,7 +85,7 @@ def stability(
         )
     except ResourcesMissing as refused:  # runs may stand where nobody writes
         shell.warn(f"{refused.message}: give report --stability the JSON of -o")
-    document = segmenting.written(build, document, command, out, shell, force=force)
+    document = segmenting.written(build, document, command, out, shell, lang=lang, force=force)
     weak = [one for one in document["segments"] if one["word"] in ("dissolved", "untrusted")]
     error = GateFailed(
         f"{len(weak)} of {len(document['segments'])} segments do not come back",

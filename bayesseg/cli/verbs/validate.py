@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from bayesseg.cli.flags import FitFlags, Force, MaybeData, MaybeHtml, SourceFlags, ValidateFlags
+from dataclasses import replace
+from pathlib import Path
+
+from bayesseg.cli.flags import (
+    LANGUAGE,
+    SEED,
+    FitFlags,
+    Force,
+    Lang,
+    MaybeData,
+    MaybeHtml,
+    SourceFlags,
+    TruthFlags,
+    ValidateFlags,
+    argv,
+)
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import reading, validating
+from bayesseg.cli.steps import campaign, reading, record, validating
 from bayesseg.errors import UsageError
 
 
@@ -12,9 +27,11 @@ def validate(
     source: SourceFlags,
     model: FitFlags,
     what: ValidateFlags,
+    truth: TruthFlags,
     shell: Shell,
     data: MaybeData = None,
     out: MaybeHtml = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
 ) -> Outcome:
     """Judge forecasts: fit to the past, compare with what came.
@@ -23,8 +40,17 @@ def validate(
     what the data say against the model, and what to do. Exit 4 where even intervals widened by past
     misses do not hold. (check judges data, verify files.)
 
+    With --scores OLD what was promised is held against what came, and kept in a log; with --campaign
+    LIST those contacted are compared with those held out.
+
     Example: bayesseg validate orders.csv --model retail --origins 6 -o forecasts.html
     """
+    if truth.scores is not None or truth.campaign is not None:
+        return _of_the_past(data, source, model, what, truth, out, shell)
+    if argv(truth):
+        raise UsageError(
+            f"{argv(truth)[0]} goes with --scores OLD or --campaign LIST", fix="give one of them"
+        )
     if what.sbc is not None:
         if any(
             given is not None
@@ -49,4 +75,30 @@ def validate(
             "or --cut 2025-01-31 --horizon 90d",
         )
     data = reading.source_of(data, source, shell)
-    return validating.against_what_came(data, out, source, model, what, shell, force=force)
+    return validating.against_what_came(
+        data, out, source, model, what, shell, lang=lang, force=force
+    )
+
+
+def _of_the_past(
+    data: str | None,
+    source: SourceFlags,
+    model: FitFlags,
+    what: ValidateFlags,
+    truth: TruthFlags,
+    out: Path | None,
+    shell: Shell,
+) -> Outcome:
+    """What was promised or done before, against what came: nothing is fitted."""
+    own = ["--scores", "--record"] if truth.scores is not None else ["--campaign", *_OF_CAMPAIGNS]
+    given = argv(truth, replace(model, seed=SEED), what) + ([] if out is None else ["--out"])
+    if others := [word for word in given if word.startswith("--") and word not in own]:
+        raise UsageError(f"{others[0]} does not go with {own[0]}", fix="leave one of them out")
+    if truth.campaign is not None:
+        return campaign.read_out(data, source, truth, what.horizon_days, model.seed, shell)
+    assert truth.scores is not None
+    data = reading.source_of(data, source, shell)
+    return record.held_against(data, source, truth.scores, truth.record, shell)
+
+
+_OF_CAMPAIGNS = ("--outcomes", "--contacted-on", "--save-rate", "--horizon")

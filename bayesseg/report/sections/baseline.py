@@ -25,7 +25,7 @@ def section(context: Context) -> Section | None:
         )
         body = tuple(
             (
-                Cell(", ".join(filter(None, (row["name"], row.get("note"))))),
+                Cell(", ".join(filter(None, (row["name"], words.said(row.get("note", "")))))),
                 Cell(words.digits(row["mean"])),
                 Cell(words.digits(row["sd"], 3)),
                 Cell(f"{words.digits(row['lo'])}–{words.digits(row['hi'])}"),
@@ -36,7 +36,9 @@ def section(context: Context) -> Section | None:
         )
         blocks.append(
             Table(
-                words("baseline.caption", part=words(f"parts.{part}"), family=family.title),
+                words(
+                    "baseline.caption", part=words(f"parts.{part}"), family=words.said(family.title)
+                ),
                 head,
                 body,
             )

@@ -92,7 +92,11 @@ def _reason(words: Words, name: str) -> str:
 
 
 def _findings(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
-    messages = [str(one["message"]) for one in accounting.get("findings", ()) if one.get("message")]
+    messages = [
+        words.said(str(one["message"]))
+        for one in accounting.get("findings", ())
+        if one.get("message")
+    ]
     if not messages:
         return []
     return [Heading(words("data.findings")), Items(tuple(messages))]
@@ -123,9 +127,15 @@ def _histograms(words: Words, title: str, found: Mapping[str, Any]) -> list[Any]
             figures.histograms(
                 [(names[n], one["edges"], one["counts"]) for n, one in found.items()], words.plain
             ),
-            words("data.histograms.alt", names=", ".join(names.values())),
+            words(
+                "data.histograms.alt",
+                names=words.parts(
+                    f"{names[n]} {words.number(o['median'])}" for n, o in found.items()
+                ),
+            ),
             words("data.histograms.caption"),
             Table(title, head, rows),
+            of="histograms",
         ),
     ]
 

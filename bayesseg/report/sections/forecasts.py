@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bayesseg._types import SMALLEST
-from bayesseg.report import figures
+from bayesseg.families import FAMILIES
+from bayesseg.report import calibration, figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
 from bayesseg.report.sections.segments import marks
 from bayesseg.report.words import Words
@@ -16,14 +17,17 @@ from bayesseg.report.words import Words
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
 TOP = 0.10
 """The share that the words speak of."""
+_LONG = ("single", "weeks")
 
 
 def section(context: Context) -> Section | None:
-    """Backtests, weekly tracking, churn by segment and the concentration of value."""
+    """Backtests, the weeks after each cut, churn by segment and the concentration of value."""
     if "p_churn" not in context.scores:
         return None
     words = context.words
-    blocks: list[Any] = [*_backtests(context), *_tracking(context)]
+    tests: Sequence[Mapping[str, Any]] = context.posterior.summary.get("backtests", ())
+    weeks = {one["cut"]: one["weeks"] for one in tests if one.get("weeks")}
+    blocks: list[Any] = [*_backtests(context, tests), *_tracking(context, weeks)]
     blocks += _churn(context)
     value, data = _concentration(context)
     blocks += value
@@ -34,15 +38,19 @@ def section(context: Context) -> Section | None:
         tuple(blocks),
         {
             "totals": context.document.get("totals", {}),
-            "backtests": list(context.posterior.summary.get("backtests", ())),
+            "backtests": [{k: v for k, v in one.items() if k not in _LONG} for one in tests],
+            "tracking": weeks,
+            "churn": [
+                {k: one.get(k) for k in ("id", "name", "p_churn", "clv")}
+                for one in context.document.get("segments") or ()
+            ],
             "concentration": data,
         },
     )
 
 
-def _backtests(context: Context) -> list[Any]:
+def _backtests(context: Context, found: Sequence[Mapping[str, Any]]) -> list[Any]:
     words = context.words
-    found: Sequence[Mapping[str, Any]] = context.posterior.summary.get("backtests", ())
     if not found:
         return [
             Heading(words("forecasts.backtests.title")),
@@ -61,7 +69,7 @@ def _backtests(context: Context) -> list[Any]:
         kind = "money" if part == "spend" else "number"
         rows = tuple(
             (
-                Cell(one["cut"], small=_share(words, one)),
+                Cell(words.date(one["cut"]), small=_share(words, one)),
                 Cell(words.count(one["horizon_days"])),
                 Cell(words.interval(one, kind)),
                 Cell(words.money(one["actual"]) if part == "spend" else words.count(one["actual"])),
@@ -83,16 +91,29 @@ def _backtests(context: Context) -> list[Any]:
                     [*legend, words(f"forecasts.backtests.axis_{part}")],
                     words.plain,
                 ),
-                words("forecasts.backtests.alt", n=len(own)),
+                words("forecasts.backtests.alt", numbers=_said(words, own, kind)),
                 " ".join(
                     words(f"forecasts.backtests.{key}")
                     for key in ("caption", *(("sampled",) if any(map(_sampled, own)) else ()))
                 ),
                 Table(title, head, rows),
                 minor=True,
+                of="backtests",
             )
         )
     return blocks
+
+
+def _said(words: Words, found: Sequence[Mapping[str, Any]], kind: str) -> str:
+    return words.parts(
+        words(
+            "forecasts.backtests.one",
+            cut=words.date(one["cut"]),
+            forecast=words.interval(one, kind),
+            actual=words.count(one["actual"]),
+        )
+        for one in found
+    )
 
 
 def _sampled(one: Mapping[str, Any]) -> bool:
@@ -107,40 +128,23 @@ def _share(words: Words, one: Mapping[str, Any]) -> str:
 
 def _cut(words: Words, one: Mapping[str, Any]) -> str:
     """The day, marked where the totals are of a sample."""
-    return f"{one['cut']} ({words.percent(one['share'])})" if _sampled(one) else str(one["cut"])
+    cut = words.date(one["cut"])
+    return f"{cut} ({words.percent(one['share'])})" if _sampled(one) else cut
 
 
 def _signed(context: Context, bias: float) -> str:
     return ("+" if bias > 0 else "−") + context.words.percent(abs(bias))
 
 
-def _tracking(context: Context) -> list[Any]:
-    words, found = context.words, context.posterior.summary.get("weekly")
-    if not found or not found["week"]:
-        return []
-    expected = [
-        {"mean": m, "lo": lo, "hi": hi}
-        for m, lo, hi in zip(found["mean"], found["lo"], found["hi"], strict=True)
-    ]
-    legend = [words(f"forecasts.tracking.{key}") for key in ("actual", "expected", "axis")]
-    title = words("forecasts.tracking.title")
-    rows = tuple(
-        (Cell(week), Cell(words.count(came)), Cell(words.interval(one)))
-        for week, came, one in zip(found["week"], found["actual"], expected, strict=True)
-    )
-    head = (
-        Column(words("forecasts.tracking.week"), number=False),
-        Column(legend[0]),
-        Column(legend[1]),
-    )
+def _tracking(context: Context, found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    words = context.words
+    family = FAMILIES[context.posterior.spec.parts["purchase"].family].title
     return [
-        Figure(
-            title,
-            figures.tracking(found["week"], found["actual"], expected, legend),
-            words("forecasts.tracking.alt", n=len(rows)),
-            words("forecasts.tracking.caption"),
-            Table(title, head, rows),
-        ),
+        figure
+        for cut, weeks in found.items()
+        for figure in calibration.tracking(
+            words, words("forecasts.tracking.after", cut=words.date(cut)), cut, {family: weeks}
+        )
     ]
 
 
@@ -149,7 +153,7 @@ def _churn(context: Context) -> list[Any]:
     found = [one for one in found if _known(one, "p_churn")]
     if not found:
         return []
-    names = [f"{one['id']} {one['name']}" for one in found]
+    names = [words.called(one) for one in found]
     keys = [key for key in ("p_churn", "clv") if all(_known(one, key) for one in found)]
     write = {"p_churn": words.percent, "clv": words.plain}
     panels = [
@@ -169,11 +173,17 @@ def _churn(context: Context) -> list[Any]:
         Figure(
             title,
             figures.dots(panels, names, marks=marks(context, found)),
-            words("forecasts.churn.alt", n=len(names)),
+            words("forecasts.churn.alt", numbers=_texts(words, rows)),
             words("forecasts.churn.caption"),
             Table(title, head, rows),
+            of="churn",
         ),
     ]
+
+
+def _texts(words: Words, rows: Sequence[Sequence[Cell]]) -> str:
+    """Rows of a table as a sentence."""
+    return words.parts(", ".join(cell.text for cell in row) for row in rows)
 
 
 def _known(one: Mapping[str, Any], name: str) -> bool:
@@ -204,9 +214,12 @@ def _concentration(context: Context) -> tuple[list[Any], dict[str, float]]:
     return [
         Figure(
             title,
-            figures.concentration(grid.tolist(), np.interp(grid, at, held).tolist(), legend),
+            figures.concentration(
+                grid.tolist(), np.interp(grid, at, held).tolist(), legend, words.percent
+            ),
             words("forecasts.concentration.alt", top=words.percent(top[f"{TOP:g}"])),
             words("forecasts.concentration.caption", top=words.percent(top[f"{TOP:g}"])),
             Table(title, tuple(Column(text) for text in legend), rows),
+            of="concentration",
         ),
     ], top

@@ -31,12 +31,14 @@ def section(context: Context) -> Section:
         own = spec.parts[part]
         family = FAMILIES[own.family]
         blocks.append(
-            Heading(words("model.part", part=words(f"parts.{part}"), family=family.title))
+            Heading(
+                words("model.part", part=words(f"parts.{part}"), family=words.said(family.title))
+            )
         )
         key = f"model.{own.family}"
         if words.has(f"{key}.text"):
             blocks.append(Text((words(f"{key}.text"),)))
-            lines = words(f"{key}.formulas").split(" ; ")
+            lines = words(f"{key}.formulas").split(" // ")
             references = "; ".join(family.references)
             blocks.append(
                 Details(words("model.formulas"), (Formula(tuple(lines)), Text((references,))))
@@ -59,7 +61,7 @@ def section(context: Context) -> Section:
             rows.append(
                 (
                     Cell(name),
-                    Cell(prior),
+                    Cell(words.said(prior)),
                     Cell(words.digits(row.get("mean"))),
                     Cell(words.percent(row.get("quantile"))),
                     Cell(words.number(ratio)),

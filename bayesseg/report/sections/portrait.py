@@ -22,7 +22,7 @@ def section(context: Context) -> Section | None:
         return None
     own = context.posterior.manifest["segments"]
     ids, called = list(own["ids"]), labels(own)
-    names = [f"{one} {called[one]}" for one in ids]
+    names = [words.called({"id": one, "name": called[one]}) for one in ids]
     blocks: list[Any] = []
     if [one["id"] for one in shown] != ids:
         blocks.append(Text((words("portrait.mapped"),), tone="note"))
@@ -85,10 +85,11 @@ def _plane(words: Words, found: Mapping[str, Any], ids: Sequence[str]) -> list[A
     return [
         Figure(
             title,
-            shapes.plane(own, ids, legend),
+            shapes.plane(own, ids, legend, words.plain),
             words("portrait.plane.alt", n=len(ids), cells=words.count(cells)),
             words("portrait.plane.caption", cells=words.count(cells)),
             Table(words("portrait.plane.table"), head, rows),
+            of="projection",
         ),
         Text((" ".join(said),), tone="note"),
     ]
@@ -141,7 +142,9 @@ def _label(words: Words, line: Mapping[str, Any]) -> Cell:
     if line["known"] < ALL:
         known = words("portrait.heat.known", share=words.percent(line["known"]))
         small = f"{small}; {known}" if small else known
-    return Cell(name if line["level"] is None else f"{name}: {line['level']}", small=small)
+    return Cell(
+        name if line["level"] is None else words.pair(name, str(line["level"])), small=small
+    )
 
 
 def _shaded(
@@ -162,7 +165,7 @@ def _shaded(
         mean if mean != NOTHING else distance,
         small=" ".join(filter(None, said)),
         heat=shapes.shade(away["mean"]),
-        hint=f"{mean} ({span}): {hint}" if span else hint,
+        hint=words.pair(f"{mean} ({span})", hint) if span else hint,
     )
 
 
@@ -199,6 +202,7 @@ def together(words: Words, found: Mapping[str, Any], ids: Sequence[str]) -> list
             words("portrait.together.alt", n=len(own["segment"])),
             " ".join(said),
             Table(words("portrait.together.table"), head, rows),
+            of="together",
         )
     ]
 
@@ -238,6 +242,7 @@ def tree(
             clears=words.percent(first["clears"]["mean"]),
         ),
         Table(words("portrait.tree.table"), head, rows),
+        of="merges",
     )
 
 

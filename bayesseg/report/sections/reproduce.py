@@ -28,7 +28,7 @@ def section(context: Context) -> Section:
     }
     facts["scored_at"] = context.document.get("scored_at")
     rows = [
-        (Cell(words(f"reproduce.{key}")), Cell(str(value)))
+        (Cell(words(f"reproduce.{key}")), Cell(words.said(str(value))))
         for key, value in facts.items()
         if value is not None
     ]

@@ -26,6 +26,8 @@ from bayesseg.report.segmentation.assessed import summary
 from bayesseg.report.words import ALL, Words, spread
 
 QUANTITIES = (("p_churn", "percent"), ("clv", "money"), ("value_at_risk", "money"))
+TELLING = 3
+"""Features on a card; the rest stands in the heat map."""
 
 
 def section(context: Context) -> Section | None:
@@ -37,10 +39,12 @@ def section(context: Context) -> Section | None:
     ids = list(context.posterior.manifest["segments"]["ids"])
     own = marks(context, found)
     cards = tuple(_card(context, *both) for both in zip(found, own, strict=True))
-    found_again = summary(words, context.stability, context.posterior.manifest["customers"]["all"])
+    found_again = summary(
+        words, context.beside.stability, context.posterior.manifest["customers"]["all"]
+    )
     blocks: list[Any] = [Cards(cards), Text((words("segments.reading"),)), Text((found_again,))]
-    if context.stability is not None:
-        blocks.append(Items(tuple(context.stability["words"])))
+    if context.beside.stability is not None:
+        blocks.append(Items(tuple(map(words.said, context.beside.stability["words"]))))
     by_hand = [one for one in found if list(one["of"]) != [one["id"]]]
     lead = (
         words("segments.lead.mapped", n=len(found), m=len(ids))
@@ -51,36 +55,40 @@ def section(context: Context) -> Section | None:
     if small["small"] or small["dominated"]:
         blocks.append(Text((words("segments.hidden", **small),), tone="note"))
     if by_hand:
-        made = "; ".join(f"{one['id']}: {one['rule'] or ' + '.join(one['of'])}" for one in by_hand)
+        made = words.parts(
+            words.pair(one["id"], words.said(one["rule"]) or " + ".join(one["of"]))
+            for one in by_hand
+        )
         blocks.append(Text((words("segments.by_hand", made=made),)))
     ambiguous = _ambiguity(context)
     if ambiguous:
         blocks.append(Text((ambiguous,)))
     panels = _panels(words, found)
     if panels:
-        names = [one["id"] + " " + one["name"] for one in found]
+        names = [words.called(one) for one in found]
         title = words(f"segments.profile.title.{'one' if len(found) == 1 else 'many'}")
         blocks.append(
             Figure(
                 title,
                 dots([_panel(words, *panel) for panel in panels], names, marks=own),
-                words("segments.profile.alt", n=len(found), m=len(panels)),
+                words("segments.profile.alt", m=len(panels), numbers=_said(words, names, panels)),
                 words("segments.profile.caption"),
                 _profile_table(words, title, found, panels),
+                of="segments",
             )
         )
     lineage = context.posterior.manifest["segments"].get("words")
     if lineage:
-        blocks.append(Details(words("segments.lineage"), (Items(tuple(lineage)),)))
+        blocks.append(Details(words("segments.lineage"), (Items(tuple(map(words.said, lineage))),)))
     chosen = context.posterior.parts["segments"].info.get("chosen", {}).get("words")
     if chosen:
-        blocks += [Heading(words("segments.chosen")), Items(tuple(chosen))]
+        blocks += [Heading(words("segments.chosen")), Items(tuple(map(words.said, chosen)))]
     state = context.posterior.features
     if state is not None:
-        columns = "; ".join(feature(words, name) for name in state.names)
+        columns = words.parts(feature(words, name) for name in state.names)
         hand = words(f"segments.how.{'by_hand' if by_hand else 'untouched'}", m=len(ids))
         text = words("segments.how.text", features=columns, hand=hand)
-        said = (Text((text,)), Items(state.notes))
+        said = (Text((text,)), Items(tuple(map(words.said, state.notes))))
         blocks.append(Details(words("segments.how.title"), said))
     return Section(
         "segments",
@@ -112,18 +120,42 @@ def _card(context: Context, one: Mapping[str, Any], mark: int) -> Card:
         for name, kind in QUANTITIES
         if one.get(name)
     ]
-    again = {seen["id"]: seen for seen in (context.stability or {}).get("segments", ())}
+    facts += [_described(words, one, *line) for line in _telling(context, one)]
+    again = {seen["id"]: seen for seen in (context.beside.stability or {}).get("segments", ())}
     if one["id"] in again:
         weight = words.halves(again[one["id"]]["jaccard"], "index")
-        facts.append(Fact(words("segments.jaccard"), *weight, again[one["id"]]["word"]))
+        facts.append(Fact(words("segments.jaccard"), *weight, words.said(again[one["id"]]["word"])))
     return Card(
-        title=one["name"],
+        title=words.said(one["name"]),
         badge=one["id"],
         facts=tuple(facts),
-        text=words("segments.action", action=one["action"]) if one["action"] else "",
+        text=words("segments.action", action=words.said(one["action"])) if one["action"] else "",
         mark=mark,
         share=one["share"]["mean"],
     )
+
+
+def _described(words: Words, one: Mapping[str, Any], name: str, kind: str) -> Fact:
+    """What the members are like in one feature."""
+    known = one["known"][name]
+    note = "" if known >= ALL else words("segments.known", share=words.percent(known))
+    return Fact(feature(words, name), *words.halves(one["profile"][name], kind), note)
+
+
+def _telling(context: Context, one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The features that set any segment farthest apart, the same on every card, and their kind."""
+    lines = (context.posterior.summary.get("segments") or {}).get("profile", ())
+    own = one["profile"]
+    apart = {
+        line["feature"]: (
+            max(abs(away["mean"]) for away in line["away"]),
+            "number" if line["share"] is None else "percent",
+        )
+        for line in lines
+        if line["level"] is None and line["feature"] in own
+    }
+    order = sorted(apart, key=lambda name: -apart[name][0])[:TELLING]
+    return [(name, apart[name][1]) for name in order if None not in own[name].values()]
 
 
 def _ambiguity(context: Context) -> str:
@@ -155,6 +187,24 @@ def _panels(
         ]
         panels.append((feature(words, name), values))
     return panels
+
+
+def _said(
+    words: Words,
+    names: Sequence[str],
+    panels: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+) -> str:
+    """The averages in words, feature by feature."""
+    return ". ".join(
+        words.pair(
+            label,
+            words.parts(
+                f"{name} {words.interval(one, 'percent' if one['beside'] is None else 'number')}"
+                for name, one in zip(names, values, strict=True)
+            ),
+        )
+        for label, values in panels
+    )
 
 
 def _panel(
@@ -189,11 +239,11 @@ def _profile_table(
             if beside is None
             else words.interval(own, apart=spread(values))
         )
-        return Cell(mean, small="; ".join(of))
+        return Cell(mean, small=words.parts(of))
 
     rows = tuple(
         (
-            Cell(f"{one['id']} {one['name']}"),
+            Cell(words.called(one)),
             *(cell(values, row) for _, values in panels),
         )
         for row, one in enumerate(found)

@@ -12,13 +12,13 @@ from bayesseg.report.segmentation import assessed
 
 
 def section(context: Context) -> Section:
-    """Per part two verdicts, of the computation and of what it claims, with reasons and next step.
+    """The next step, the totals, and per part two verdicts: of the computation and of what it claims.
 
     Purchases and spend claim forecasts, segments that they come back: what ``stability`` found weak is a
     caution to the whole.
     """
     words, manifest = context.words, context.posterior.manifest
-    overall, again = manifest["verdict"], context.stability
+    overall, again = manifest["verdict"], context.beside.stability
     if overall == "passed" and assessed.tone(again) in ("caution", "failed"):
         overall = "caution"
     parts = [part for part in PARTS if part in manifest["verdicts"]]
@@ -30,12 +30,12 @@ def section(context: Context) -> Section:
         said = words("verdict.released", part=words(f"parts.{part}"), reason=reason)
         blocks.append(Text((said,), tone="warn"))
     blocks += gates.waivers(words, manifest["gates"])
-    blocks.append(Judgements(tuple(_judgement(context, p, manifest["verdicts"][p]) for p in parts)))
     step = "clients" if overall == "passed" and "purchase" not in parts else overall
     blocks.append(Text((words(f"verdict.next.{step}"),), tone="note"))
     facts = _facts(context)
     if facts:
         blocks.append(Facts(facts))
+    blocks.append(Judgements(tuple(_judgement(context, p, manifest["verdicts"][p]) for p in parts)))
     blocks += gates.blocks(words, manifest["gates"])
     return Section(
         "verdict",
@@ -60,7 +60,7 @@ def _judgement(context: Context, part: str, verdict: Mapping[str, Any]) -> Judge
     elif computation == "failed":
         claim = ""
     else:
-        again = context.stability
+        again = context.beside.stability
         claim = assessed.summary(words, again, context.posterior.manifest["customers"]["all"])
         tone = max(tone, assessed.tone(again), key=_WORSE.index)
     return Judgement(
@@ -68,7 +68,9 @@ def _judgement(context: Context, part: str, verdict: Mapping[str, Any]) -> Judge
         tone=tone,
         computation=words(f"verdict.computation.{computation}"),
         forecast=claim,
-        reasons=tuple(reason.removeprefix(f"{part}: ") for reason in verdict["reasons"]),
+        reasons=tuple(
+            words.said(reason.removeprefix(f"{part}: ")) for reason in verdict["reasons"]
+        ),
     )
 
 
@@ -121,4 +123,5 @@ def _widened(context: Context, total: Mapping[str, Any], kind: str) -> str:
     if total.get("widened_lo") is None:
         return ""
     ends = {"mean": total["mean"], "lo": total["widened_lo"], "hi": total["widened_hi"]}
-    return "; " + context.words("facts.widened", span=context.words.halves(ends, kind)[1])
+    said = context.words("facts.widened", span=context.words.halves(ends, kind)[1])
+    return context.words.parts(["", said])

@@ -28,12 +28,12 @@ def summary(words: Words, found: Mapping[str, Any] | None, customers: int) -> st
         "stability.kept.found",
         verdict=words(f"stability.verdict.{found['verdict']}"),
         jaccard=words.interval(weakest["jaccard"], "index"),
-        segment=f"{weakest['id']} {weakest['name']}",
-        word=weakest["word"],
+        segment=words.called(weakest),
+        word=words.said(weakest["word"]),
         strength=words.interval(found["prediction_strength"], "index"),
         wanted=words.plain(STRENGTH),
         refits=found["refits"],
-        date=found["assessed_on"],
+        date=words.date(found["assessed_on"]),
     )
     if found["customers"] == customers:
         return said

@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Fact, Figure, Items, Section, Table, Text
-from bayesseg.report.page import Page
+from bayesseg.report.rendering import Page
 from bayesseg.report.sections import portrait
 from bayesseg.report.segmentation.parts import head, page, repeated, sentence, verdict
 from bayesseg.report.words import NOTHING, Words, load_words
@@ -61,8 +61,12 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
     ]
     key = _tone(document)
     found = verdict(words, f"compare.verdict.{key}", f"compare.lead.{key}", (), facts)
-    blocks = (Text(tuple(document["words"])), *found.blocks)
-    notes = (Items(tuple(map(sentence, document["notes"]))),) if document["notes"] else ()
+    blocks = (Text(tuple(map(words.said, document["words"]))), *found.blocks)
+    notes = (
+        (Items(tuple(sentence(words.said(one)) for one in document["notes"])),)
+        if document["notes"]
+        else ()
+    )
     return Section("verdict", found.title, found.lead, (*blocks, *notes), {})
 
 
@@ -70,7 +74,9 @@ def _fact(words: Words, key: str, name: str) -> Fact:
     """The number of segments large, its shape below."""
     components, _, shape = name.partition(", ")
     note = words(f"compare.{key}_note")
-    return Fact(words(f"compare.{key}"), components, "", f"{shape}; {note}" if shape else note)
+    return Fact(
+        words(f"compare.{key}"), components, "", words.parts([shape, note]) if shape else note
+    )
 
 
 def _candidates(words: Words, document: Mapping[str, Any]) -> Section:
@@ -101,7 +107,11 @@ def _candidates(words: Words, document: Mapping[str, Any]) -> Section:
             Table(words("compare.table.caption"), columns, rows),
             Items(
                 tuple(
-                    f"{words(f'compare.kind.{key}')}: {words(f'compare.kind_means.{key}')}"
+                    words(
+                        "marks.colon",
+                        head=words(f"compare.kind.{key}"),
+                        rest=words(f"compare.kind_means.{key}"),
+                    )
                     for key in ("natural", "reproducible", "constructive")
                 )
             ),
@@ -133,10 +143,10 @@ def _candidate(words: Words, one: Mapping[str, Any]) -> tuple[Cell, ...]:
     error = words.fixed(one["below_best_se"], 3)
     strength, asked = one["prediction_strength"], one["jaccard"] is not None
     return (
-        Cell(name, small=", ".join(filter(None, (tails, one["chosen"])))),
+        Cell(name, small=", ".join(filter(None, (tails, words.said(one["chosen"]))))),
         Cell(
             words(f"compare.kind.{one['kind'].replace(' ', '_')}") if asked else NOTHING,
-            hint="; ".join(one["against"]),
+            hint=words.parts(map(words.said, one["against"])),
         ),
         Cell(
             words.count(one["bic"]), small=words("compare.table.icl", icl=words.count(one["icl"]))
@@ -197,7 +207,7 @@ def _price(words: Words, document: Mapping[str, Any]) -> Section | None:
         for one in price["table"]
     )
     columns = head(words, "compare.price", "candidate", "buys", "spend")
-    blocks: list[Any] = [Text(tuple(price["words"]))] if price["words"] else []
+    blocks: list[Any] = [Text(tuple(map(words.said, price["words"])))] if price["words"] else []
     blocks.append(Table(words("compare.price.caption"), columns, rows))
     for one in price["table"]:
         if one["name"] == price["of"]:
@@ -213,7 +223,12 @@ def _price(words: Words, document: Mapping[str, Any]) -> Section | None:
                 Column(words(f"compare.price.{key}")) for key in ("customers", "bought", "each")
             )
             blocks.append(Table(words("compare.price.of", of=one["name"]), columns, own))
-    lead = words("compare.price.lead", **{key: price[key] for key in ("cut", "until", "days")})
+    lead = words(
+        "compare.price.lead",
+        cut=words.date(price["cut"]),
+        until=words.date(price["until"]),
+        days=price["days"],
+    )
     return Section("price", words("compare.price.title"), lead, tuple(blocks), {})
 
 
@@ -226,7 +241,7 @@ def _classics(words: Words, document: Mapping[str, Any]) -> Section | None:
     found = document["classics"]
     if not found:
         return None
-    picks = "; ".join(
+    picks = words.parts(
         words("compare.classics.pick", k=found["picks"][key], by=words(f"compare.classics.{key}"))
         for key in ("silhouette", "davies_bouldin", "gap", "elbow")
     )
@@ -236,7 +251,7 @@ def _classics(words: Words, document: Mapping[str, Any]) -> Section | None:
     methods = found["methods"]
     rows = tuple(
         (
-            Cell(f"{i + 1}. {one['name']}", small=one["note"]),
+            Cell(f"{i + 1}. {words.said(one['name'])}", small=words.said(one["note"])),
             Cell(words.count(one["clusters"])),
             Cell(words.percent(one["noise"])),
             *(

@@ -7,10 +7,9 @@ from typing import Any
 
 from bayesseg.report import figures, shapes
 from bayesseg.report.blocks import Cell, Column, Fact, Figure, Heading, Items, Section, Table, Text
-from bayesseg.report.page import Page
+from bayesseg.report.rendering import Page
 from bayesseg.report.sections.portrait import feature
 from bayesseg.report.segmentation.parts import (
-    called,
     head,
     page,
     repeated,
@@ -34,7 +33,11 @@ def build(
     windows = document.get("windows") or {}
     facts = [(words("drift.facts.both"), words.count(document["customers"]["both"]))]
     spans = {
-        f"window_{name}": words("moves.span", **windows[name])
+        f"window_{name}": words(
+            "moves.span",
+            first=words.date(windows[name]["first"]),
+            last=words.date(windows[name]["last"]),
+        )
         for name in ("before", "after")
         if windows
     }
@@ -51,10 +54,20 @@ def build(
     return page(words, document, sections, kind="drift", tone=tone, facts=facts, command=command)
 
 
+def blocks(words: Words, document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Sizes before and after, who moved, and what the features and the fit say."""
+    return tuple(
+        block
+        for section in (_shares(words, document), _moves(words, document), _shifts(words, document))
+        if section is not None
+        for block in section.blocks
+    )
+
+
 def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
     status, moves, customers = document["status"], document["migration"], document["customers"]
     judged = [
-        (_TONES[one["level"]], words(f"drift.level.{one['level']}"), _said(one["says"]))
+        (_TONES[one["level"]], words(f"drift.level.{one['level']}"), _said(words, one["says"]))
         for one in document["reasons"]
     ]
     facts = [
@@ -79,13 +92,14 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
         f"drift.lead.{status}",
         judged,
         facts,
-        document["words"],
+        tuple(map(words.said, document["words"])),
     )
 
 
-def _said(text: str) -> str:
+def _said(words: Words, text: str) -> str:
     """A reason as a sentence; one that begins with a column's name keeps it as it is."""
-    return sentence(text) if text.startswith("the ") else f"{text}."
+    said = words.said(text)
+    return sentence(said) if text.startswith("the ") else f"{said}."
 
 
 # --- who moved -----------------------------------------------------------------------------------
@@ -95,7 +109,7 @@ def _moves(words: Words, document: Mapping[str, Any]) -> Section | None:
     moves, shares = document["migration"], document["shares"]
     if not document["customers"]["both"]:
         return None
-    names = [called(one) for one in shares]
+    names = [words.called(one) for one in shares]
     blocks: list[Any] = [_flow(words, moves, names), *_matrix(words, moves, names)]
     if moves["sure"]["customers"] >= _SMALL:
         blocks += _hard(words, moves, names)
@@ -226,12 +240,12 @@ def _beside(
     kind: str = "number",
 ) -> Figure:
     """Segments with two intervals side by side, and in the table what is ``said`` of ``last``."""
-    names = [called(one) for one in found]
+    names = [words.called(one) for one in found]
     write = words.percent if kind == "percent" else words.plain
     panels = [(words(f"drift.{key}.{side}"), [one[side] for one in found], write) for side in sides]
     rows = tuple(
         (
-            Cell(called(one)),
+            Cell(words.called(one)),
             *(Cell(words.interval(one[side], kind)) for side in sides),
             Cell(said(words, one[last])),
         )
@@ -285,7 +299,7 @@ def _refit(words: Words, document: Mapping[str, Any]) -> Section | None:
         return words(f"drift.fate.{fate}")
 
     sides = ("jaccard", "without_change")
-    fates = tuple(one["says"] for one in document["refit"]["fates"])
+    fates = tuple(words.said(one["says"]) for one in document["refit"]["fates"])
     blocks: list[Any] = [_beside(words, "refit", found, sides, "fate", fate), Items(fates)]
     if any(one["seen_in"] != [one["id"]] for one in found):
         blocks.insert(0, Text((words("drift.refit.mapped"),), tone="note"))

@@ -18,7 +18,7 @@ from bayesseg.report.blocks import (
     Section,
     Table,
 )
-from bayesseg.report.page import Page, plain, rendered
+from bayesseg.report.rendering import Page, plain, rendered
 from bayesseg.report.words import Words
 
 
@@ -28,11 +28,6 @@ def head(words: Words, key: str, first: str, *others: str) -> tuple[Column, ...]
         Column(words(f"{key}.{first}"), number=False),
         *(Column(words(f"{key}.{one}")) for one in others),
     )
-
-
-def called(one: Mapping[str, Any]) -> str:
-    """``S2 loyal``."""
-    return f"{one['id']} {one['name']}"
 
 
 def sentence(text: str) -> str:

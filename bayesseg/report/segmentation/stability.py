@@ -7,9 +7,9 @@ from typing import Any
 
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Fact, Figure, Heading, Section, Table, Text
-from bayesseg.report.page import Page
+from bayesseg.report.rendering import Page
 from bayesseg.report.segmentation.assessed import TONES
-from bayesseg.report.segmentation.parts import called, head, page, repeated, sentence, verdict
+from bayesseg.report.segmentation.parts import head, page, repeated, sentence, verdict
 from bayesseg.report.words import Words, load_words
 
 _OF_WORD = {"dissolved": "failed", "untrusted": "failed", "doubtful": "caution"}
@@ -37,11 +37,11 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
     judged = [
         (
             _OF_WORD.get(one["word"], "passed"),
-            called(one),
+            words.called(one),
             sentence(
                 words(
                     "stability.of",
-                    word=one["word"],
+                    word=words.said(one["word"]),
                     jaccard=words.interval(one["jaccard"], "index"),
                     dissolved=words.percent(one["dissolved"]),
                 )
@@ -69,15 +69,21 @@ def _verdict(words: Words, document: Mapping[str, Any]) -> Section:
         ),
     ]
     found = document["verdict"]
-    said = document["words"]
+    said = tuple(map(words.said, document["words"]))
     return verdict(
         words, f"stability.verdict.{found}", f"stability.lead.{found}", judged, facts, said
     )
 
 
 def _segments(words: Words, document: Mapping[str, Any]) -> Section:
+    title = words("stability.segments.title")
+    return Section("segments", title, words("stability.segments.lead"), blocks(words, document), {})
+
+
+def blocks(words: Words, document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """How well each segment comes back, and between which there is a gap."""
     found = document["segments"]
-    names = [called(one) for one in found]
+    names = [words.called(one) for one in found]
     columns = head(words, "stability.segments", "segment", "customers", "jaccard", "dissolved")
     rows = tuple(
         (
@@ -85,7 +91,7 @@ def _segments(words: Words, document: Mapping[str, Any]) -> Section:
             Cell(words.count(one["customers"])),
             Cell(words.interval(one["jaccard"], "index")),
             Cell(words.percent(one["dissolved"])),
-            Cell(one["word"]),
+            Cell(words.said(one["word"])),
         )
         for name, one in zip(names, found, strict=True)
     )
@@ -95,19 +101,18 @@ def _segments(words: Words, document: Mapping[str, Any]) -> Section:
         [one["jaccard"] for one in found],
         words.plain,
     )
-    title = words("stability.segments.title")
-    blocks: list[Any] = [
+    said: list[Any] = [
         Figure(
             words("stability.segments.figure"),
             figures.dots([panel], names),
             words("stability.segments.alt", n=len(names)),
             words("stability.segments.caption"),
-            Table(title, (*columns, word), rows),
+            Table(words("stability.segments.title"), (*columns, word), rows),
         )
     ]
     if document["merges"]:
-        blocks += _gaps(words, document["merges"])
-    return Section("segments", title, words("stability.segments.lead"), tuple(blocks), {})
+        said += _gaps(words, document["merges"])
+    return tuple(said)
 
 
 def _gaps(words: Words, merges: Sequence[Mapping[str, Any]]) -> list[Any]:

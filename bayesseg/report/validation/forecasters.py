@@ -45,7 +45,9 @@ def _side_by_side(case: Case) -> list[Any]:
             for key in ("bias", "miss", *keys, "top_decile")
         ),
     )
-    notes = [f"{one['title']}: {one['note']}" for one in lines if one["note"]]
+    notes = [
+        words("marks.colon", head=one["title"], rest=one["note"]) for one in lines if one["note"]
+    ]
     notes += [
         words("validation.forecasters.fewer", title=one["title"], n=words.count(one["origins"]))
         for one in lines
@@ -77,7 +79,7 @@ def _coverage(case: Case) -> list[Any]:
     return [
         Heading(words("validation.coverage.title")),
         Text((words("validation.coverage.text"),)),
-        Table(words("validation.coverage.caption", cut=case.last["cut"]), head, rows),
+        Table(words("validation.coverage.caption", cut=words.date(case.last["cut"])), head, rows),
     ]
 
 
@@ -87,7 +89,7 @@ def _loo(case: Case) -> list[Any]:
         return []
     title = Heading(words("validation.loo.title"))
     if not loo["families"]:
-        return [title, Text((words("validation.loo.none", reason=loo["reason"]),))]
+        return [title, Text((words("validation.loo.none", reason=words.said(loo["reason"])),))]
     names = {one["name"]: one["title"] for one in case.last["rows"]}
     rows = tuple(
         (

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 from bayesseg.report.blocks import Section
-from bayesseg.report.page import Page, plain, rendered
+from bayesseg.report.rendering import Page, plain, rendered
 from bayesseg.report.validation import customers, forecasters, totals, verdict
 from bayesseg.report.validation.case import Case
 from bayesseg.report.validation.reproduce import section as reproduce
-from bayesseg.report.words import load_words
+from bayesseg.report.words import Words, load_words
 from bayesseg.validation.advice import advise
 from bayesseg.validation.comparison import Document
 
@@ -46,7 +46,7 @@ def build(
         One page that loads nothing and names no customer, and its ``numbers``.
     """
     words = load_words(language, currency)
-    case = Case(document, advise(document), words, tuple(command))
+    case = Case(_titled(document, words), advise(document), words, tuple(command))
     sections = [found for make in SECTIONS if (found := make(case)) is not None]
     judged = verdict.of(document)
     html = rendered(
@@ -67,6 +67,21 @@ def numbers(document: Document, command: Sequence[str] = ()) -> dict[str, Any]:
     return plain({**document, **more})
 
 
+def _titled(document: Document, words: Words) -> Document:
+    """The document with the titles and notes of its forecasters in the language of the page."""
+    origins = [
+        {
+            **origin,
+            "rows": [
+                {**row, "title": words.said(row["title"]), "note": words.said(row["note"])}
+                for row in origin["rows"]
+            ],
+        }
+        for origin in document["origins"]
+    ]
+    return {**document, "origins": origins}
+
+
 def _facts(case: Case) -> list[tuple[str, str]]:
     words, document = case.words, case.document
     data = document["data"]
@@ -78,5 +93,12 @@ def _facts(case: Case) -> list[tuple[str, str]]:
             words("validation.facts.horizon"),
             words.plural("validation.days", document["horizon_days"]),
         ),
-        (words("validation.facts.data"), words("validation.facts.span", **data)),
+        (
+            words("validation.facts.data"),
+            words(
+                "validation.facts.span",
+                first=words.date(data["first"]),
+                last=words.date(data["last"]),
+            ),
+        ),
     ]

@@ -13,7 +13,10 @@ def section(case: Case) -> Section:
     words, document = case.words, case.document
     facts = {key: document[key] for key in ("model", "seed", "engine", "draws", "time_unit")}
     rows = [
-        *((Cell(words(f"validation.reproduce.{key}")), Cell(str(v))) for key, v in facts.items()),
+        *(
+            (Cell(words(f"validation.reproduce.{key}")), Cell(words.said(str(v))))
+            for key, v in facts.items()
+        ),
         *((Cell(name), Cell(version(name))) for name in ("bayesseg", "pymc", "scikit-learn")),
     ]
     head = (

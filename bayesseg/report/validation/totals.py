@@ -55,7 +55,7 @@ def _totals(case: Case, what: str) -> list[Any]:
     wider = [score["widened"] for score in scores]
     rows = tuple(
         (
-            Cell(cut),
+            Cell(words.date(cut)),
             Cell(title),
             Cell(words.interval(score, kind)),
             Cell(words.halves({**score, **wide}, kind)[1] if wide else "–"),
@@ -75,7 +75,7 @@ def _totals(case: Case, what: str) -> list[Any]:
         Figure(
             title,
             figures.forecasts(
-                [cut for cut, *_ in found],
+                [words.date(cut) for cut, *_ in found],
                 [score["actual"] for score in scores],
                 scores,
                 legend,
@@ -125,7 +125,7 @@ def _choice(case: Case) -> list[Any]:
     biases = {one: document["forecasts"][one]["purchases"]["bias"] for one in document["families"]}
     rows = tuple(
         (
-            Cell(step["cut"]),
+            Cell(words.date(step["cut"])),
             Cell(name[step["family"]]),
             Cell(words.count(step["learnt_from"])),
             *(Cell(case.signed(found[at])) for found in biases.values()),
@@ -162,5 +162,5 @@ def _scores(case: Case) -> list[Any]:
         Column(words("validation.forecasters.forecaster"), number=False),
         *(Column(words(f"validation.forecasters.{key}")) for key in ("bias", *keys, "coverage")),
     )
-    caption = words("validation.money.caption", cut=case.last["cut"])
+    caption = words("validation.money.caption", cut=words.date(case.last["cut"]))
     return [Table(caption, head, rows)]

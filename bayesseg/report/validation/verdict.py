@@ -54,7 +54,7 @@ def _facts(case: Case) -> tuple[Fact, ...]:
             *words.halves({**wide, "mean": score["mean"]}),
             words(
                 "validation.facts.total_note",
-                cut=case.last["cut"],
+                cut=words.date(case.last["cut"]),
                 came=words.count(score["actual"]),
             ),
         ),
@@ -88,13 +88,16 @@ def findings(case: Case) -> Section:
     words = case.words
     rest = [one for one in case.advice if not one.name.startswith("totals_")]
     blocks = [Judgements(tuple(_judgement(case, one) for one in rest)), *_identification(case)]
-    notes = [*case.document["notes"], *map(_skipped(case), case.document["skipped"])]
+    notes = [
+        *map(words.said, case.document["notes"]),
+        *map(_skipped(case), case.document["skipped"]),
+    ]
     if notes:
         blocks.append(Items(tuple(notes)))
     return Section(
         "findings",
         words("validation.findings.title"),
-        words("validation.findings.lead", cut=case.document["diagnosis"]["cut"]),
+        words("validation.findings.lead", cut=words.date(case.document["diagnosis"]["cut"])),
         tuple(blocks),
         {},
     )
@@ -104,9 +107,9 @@ def _judgement(case: Case, one: Advice, *, failed: bool = False) -> Judgement:
     return Judgement(
         title=case.words(f"validation.advice.{one.name}"),
         tone="failed" if failed and one.level == "caution" else _TONES[one.level],
-        computation=_sentence(one.says),
+        computation=_sentence(case.words.said(one.says)),
         forecast="",
-        reasons=(_sentence(one.fix),) if one.fix else (),
+        reasons=(_sentence(case.words.said(one.fix)),) if one.fix else (),
     )
 
 
@@ -115,7 +118,9 @@ def _sentence(text: str) -> str:
 
 
 def _skipped(case: Case):  # type: ignore[no-untyped-def]
-    return lambda one: case.words("validation.skipped", cut=one["cut"], reason=one["reason"])
+    return lambda one: case.words(
+        "validation.skipped", cut=case.words.date(one["cut"]), reason=case.words.said(one["reason"])
+    )
 
 
 def _identification(case: Case) -> list[Details]:
@@ -145,6 +150,6 @@ def _identification(case: Case) -> list[Details]:
         for one in own["identification"]
     )
     family = titles(case.document)[own["family"]]
-    caption = words("validation.findings.caption", family=family, cut=own["cut"])
+    caption = words("validation.findings.caption", family=family, cut=words.date(own["cut"]))
     table = Table(caption, head, rows)
     return [Details(words("validation.findings.details"), (table,))]

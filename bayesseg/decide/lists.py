@@ -1,4 +1,4 @@
-"""Whom to turn to first: the save list and the win-back list. L8.
+"""Whom to turn to first: the save list and the win-back list.
 
 Two lists that never share a customer. *Win back* are those silent beyond their own rhythm: more
 likely gone than here, and a silence as long as theirs would be seen in at most one of ten who stayed.
@@ -77,20 +77,36 @@ def ranked(
     return table[[column for column in columns if column in table]]
 
 
-def reasons(scores: pd.DataFrame, stake: str = "value_at_risk") -> pd.Series:
-    """Why a customer is listed: "buys every 24 days, silent 51 days, worth 310 a year".
+def facts_of(scores: pd.DataFrame, stake: str = "value_at_risk") -> pd.DataFrame:
+    """The numbers that say why a customer is listed, whole, in the order of ``scores``.
 
-    On the win-back list the worth is that of a customer who is back: the value without the
-    probability of being gone.
+    Returns:
+        ``once`` (bool: bought once only), ``gap`` (usual days between purchases, at least 1),
+        ``silent`` (days since the last purchase), ``worth`` (currency within ``span`` days; on the
+        win-back list that of a customer who is back: the value without the probability of being gone).
     """
-    every = scores["typical_gap_days"].round().clip(lower=1).astype("int64").astype(str)
-    silent = ", silent " + scores["days_since_last"].astype("int64").astype(str) + " days"
     back = stake == "win_back_value"
-    rhythm = ("bought" if back else "buys") + " every " + every + " days"
-    rhythm = rhythm.where(scores["frequency"] > 0, "bought once")
-    value = scores[stake] / (1.0 - scores["p_alive"]) if back else scores["clv"]
-    worth = value.fillna(0).round().astype("int64").map("{:,}".format).astype("str")
-    days = scores["value_horizon_days"].astype("int64")
-    span = ("in " + days.astype(str) + " days").where(~days.between(360, 370), "a year")
-    said = ", if back worth " if back else ", worth "
-    return rhythm + silent + said + worth + " " + span
+    worth = scores[stake] / (1.0 - scores["p_alive"]) if back else scores["clv"]
+    return scores[[]].assign(
+        once=scores["frequency"] == 0,
+        gap=scores["typical_gap_days"].round().clip(lower=1).astype("int64"),
+        silent=scores["days_since_last"].astype("int64"),
+        worth=worth.fillna(0).round().astype("int64"),
+        span=scores["value_horizon_days"].astype("int64"),
+    )
+
+
+def yearly(span: pd.Series) -> pd.Series:
+    """Whether a span of days is called a year."""
+    return span.between(360, 370)
+
+
+def reasons(scores: pd.DataFrame, stake: str = "value_at_risk") -> pd.Series:
+    """Why a customer is listed: "buys every 24 days, silent 51 days, worth 310 a year"."""
+    facts, back = facts_of(scores, stake), stake == "win_back_value"
+    rhythm = ("bought" if back else "buys") + " every " + facts["gap"].astype("str") + " days"
+    rhythm = rhythm.where(~facts["once"], "bought once")
+    silent = ", silent " + facts["silent"].astype("str") + " days"
+    worth = facts["worth"].map("{:,}".format).astype("str")
+    span = ("in " + facts["span"].astype("str") + " days").where(~yearly(facts["span"]), "a year")
+    return rhythm + silent + (", if back worth " if back else ", worth ") + worth + " " + span

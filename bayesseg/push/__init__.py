@@ -1,0 +1,1 @@
+"""Sending the feed where it is used. L10."""
