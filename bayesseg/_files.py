@@ -180,7 +180,8 @@ def remove_folder(path: Path) -> None:
         if absolute.exists():
             os.replace(absolute, part)
         _discard(part)
-        _clear(absolute)
+        if absolute.parent.exists():
+            _clear(absolute)
     except OSError as error:
         raise ResourcesMissing(
             f"cannot remove {path}: {error.strerror or error}", fix="remove it by hand"

@@ -315,6 +315,33 @@ def test_a_fit_that_dies_goes_on_from_its_pieces_to_the_same_bits(done, tmp_path
     }
 
 
+def test_a_run_that_dies_goes_on_with_resume_to_the_same_bits(done, tmp_path, monkeypatch):
+    from bayesseg.inference import sweep as gibbs_sweep
+
+    _, whole = done
+    write_clients(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = ("run", *FIT[1:], "-o", "out")
+    stretch, made = gibbs_sweep._stretch, []
+
+    def stopped(*given):
+        made.append(given[2])
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return stretch(*given)
+
+    monkeypatch.setattr(gibbs_sweep, "_stretch", stopped)
+    code, said = call(*run)
+    assert (code, "same command with --resume" in said) == (130, True), said
+    code, said = call(*run)
+    assert (code, "--resume" in said) == (2, True)
+    assert call(*run, "--resume")[0] == 0
+    assert made.count(made[0]) == 1
+    found = public(tmp_path / "out")
+    of_run = [name for name in whole if name.startswith("run/")]
+    assert {n: found[n] for n in of_run} == {n: whole[n] for n in of_run}
+
+
 def test_a_damaged_piece_is_no_piece(tmp_path):
     arrays = {"a": np.arange(6.0).reshape(2, 3)}
     pieces.begin(tmp_path, {"seed": 1})

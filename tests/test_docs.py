@@ -17,9 +17,15 @@ from bayesseg.gates import COMPUTATION, FINDINGS
 from bayesseg.gates.judge import Subject
 from bayesseg.spec import load_spec, model_names
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES = "".join(
+    (ROOT / "docs" / name).read_text("utf-8") for name in ("sources.md", "segments.md")
+)
 COMMANDS = get_command(app).commands
-CALLS = sorted(set(re.findall(r"^\$ (bayesseg \S.*)$|`(bayesseg [^`]+)`", README, re.MULTILINE)))
+CALLS = sorted(
+    set(re.findall(r"^\$ (bayesseg \S.*)$|`(bayesseg [^`]+)`", README + GUIDES, re.MULTILINE))
+)
 FLAGS = {
     name: {opt for p in c.params for opt in p.opts + p.secondary_opts}
     for name, c in COMMANDS.items()
@@ -50,7 +56,7 @@ def test_every_command_shown_exists_with_its_flags(call):
 
 
 def test_every_flag_named_exists():
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README + GUIDES))
     assert named <= set().union(*FLAGS.values())
 
 
@@ -124,9 +130,16 @@ def alike(shown, said):
 
 
 @pytest.mark.parametrize(("command", "output"), list(samples()))
-def test_the_output_shown_is_what_is_printed(command, output, demo, monkeypatch):
-    """The fit's is taken from the demo; the other commands are run on what the demo wrote."""
-    monkeypatch.chdir(demo.folder)
+def test_the_output_shown_is_what_is_printed(command, output, demo, tmp_path, monkeypatch):
+    """The fit's is taken from the demo; the others are run on what it wrote, by the README's names."""
+    for name, of in {
+        "june": "run",
+        "june.parquet": "scores.parquet",
+        "june.json": "scores.json",
+    }.items():
+        (tmp_path / name).symlink_to(demo.folder / "demo" / of)
+    (tmp_path / "demo").symlink_to(demo.folder / "demo")
+    monkeypatch.chdir(tmp_path)
     _, verb, *words = shlex.split(command)
     said = demo.stdout if verb == "fit" else CliRunner().invoke(app, [verb, *words]).output
     for line in output:

@@ -72,6 +72,12 @@ Resume = Annotated[
     Path | None,
     typer.Option(metavar="RUN", callback=_maybe_file, help="Go on with a stopped fit of RUN."),
 ]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with what was stopped there; the fit ends in the same bits."
+    ),
+]
 Signed = Annotated[
     bool,
     typer.Option(
@@ -123,6 +129,11 @@ Pseudonymise = Annotated[
         help="Write pseudonyms (HMAC-SHA-256) in place of ids: a file with 32 random bytes or more, "
         "or env:NAME. They remain personal data.",
     ),
+]
+
+SuppressKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Key of the tombstones (default: that of --pseudonymise)."),
 ]
 
 

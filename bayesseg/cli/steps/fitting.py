@@ -167,11 +167,13 @@ def fit(
     *,
     force: bool,
     waivers: tuple[Waiver, ...] = (),
-    folder: Path | None = None,
+    folder: Path,
+    again: str = "",
 ) -> tuple[Path, Posterior]:
     """Fit, judge, save; the run is ``out``, or ``out.untrusted`` when a hard gate failed.
 
-    ``folder`` holds finished pieces until the run is written.
+    ``folder`` holds finished pieces until the run is written; ``again`` is what the same command needs
+    to go on from them.
     """
     from bayesseg.fitting import fit as fit_model
     from bayesseg.inference.parallel import ran
@@ -197,7 +199,7 @@ def fit(
         )
 
     began = time.perf_counter()
-    with _kept(folder, out, shell), progress() as on_progress:
+    with _kept(folder, again or f"--resume {out} in place of -o", shell), progress() as on_progress:
         posterior = fit_model(
             loaded.customers,
             spec,
@@ -233,8 +235,7 @@ def fit(
     path = save(posterior, out, force=force)
     shell.say(f"wrote {path}")
     _write_card(posterior, path, shell)
-    if folder is not None:
-        discard(folder)
+    discard(folder)
     _settle(path, out, shell)
     return path, posterior
 
@@ -253,19 +254,19 @@ def _write_card(posterior: Posterior, run: Path, shell: Shell) -> None:
 
 
 @contextmanager
-def _kept(folder: Path | None, out: Path, shell: Shell) -> Iterator[None]:
+def _kept(folder: Path, again: str, shell: Shell) -> Iterator[None]:
     """Whatever stops a fit, say how to go on with it where there is something to go on from."""
     from bayesseg.inference.pieces import count, discard
 
     try:
         yield
     except BaseException:
-        if folder is not None and count(folder):
+        if count(folder):
             shell.say(
                 f"{count(folder)} finished pieces are kept as {folder}: go on by the same command with "
-                f"--resume {out} in place of -o"
+                f"{again}"
             )
-        elif folder is not None:
+        else:
             discard(folder)
         raise
 

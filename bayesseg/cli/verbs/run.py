@@ -8,6 +8,7 @@ from typing import Any
 
 from bayesseg.cli.flags import (
     LANGUAGE,
+    Again,
     FitFlags,
     Folder,
     Force,
@@ -26,7 +27,7 @@ from bayesseg.cli.shell import Outcome, Shell, heed
 from bayesseg.cli.steps import choosing, fitting, people, reading, scoring, showing
 from bayesseg.cli.text import risk_table, segment_table, verdict_lines
 from bayesseg.cli.verbs.check import judged
-from bayesseg.errors import ResourcesMissing
+from bayesseg.errors import ResourcesMissing, UsageError
 
 _ALONE = LineageFlags(), WaiverFlags()
 LISTS = ("save", "win-back")
@@ -44,20 +45,22 @@ def run(
     shell: Shell,
     data: MaybeData = None,
     lang: Lang = LANGUAGE,
+    resume: Again = False,
     force: Force = False,
 ) -> Outcome:
     """Check, fit, score, report and list, all in one go.
 
-    Every step prints the command that does it alone.
+    Every step prints the command that does it alone. What was stopped during the fit goes on by the
+    same command with --resume.
 
     Example: bayesseg run orders.csv -o out/
     """
     from bayesseg._files import lock
 
     with lock(out):
-        _reserve(out, force=force)
+        _reserve(out, force=force or resume)
         return everything(
-            data, out, source, summary, model, (lineage, overlooked), settings, shell, lang
+            data, out, source, summary, model, (lineage, overlooked), settings, shell, lang, resume
         )
 
 
@@ -67,6 +70,7 @@ def demo(
     shell: Shell,
     out: Folder = Path("demo"),
     lang: Lang = LANGUAGE,
+    resume: Again = False,
     force: Force = False,
 ) -> Outcome:
     """Do all of it on real purchases that come along: CDNOW.
@@ -77,18 +81,25 @@ def demo(
     from bayesseg.cli.demo import cdnow_csv
 
     with lock(out):
-        _reserve(out, force=force)
+        _reserve(out, force=force or resume)
         orders = out / "orders.csv"
         write_text(orders, cdnow_csv())
         shell.say(f"wrote {orders}: CDNOW, 2,357 customers who first bought in early 1997")
         plain = SourceFlags(), SummaryFlags()
-        return everything(str(orders), out, *plain, model, _ALONE, settings, shell, lang)
+        return everything(str(orders), out, *plain, model, _ALONE, settings, shell, lang, resume)
 
 
 def _reserve(out: Path, *, force: bool) -> None:
     """Refuse a folder with something in it unless forced, a file in any case."""
     from bayesseg._files import refuse_existing
+    from bayesseg.inference.pieces import count
+    from bayesseg.posterior import unfinished
 
+    if not force and (pieces := count(unfinished(out / "run"))):
+        raise UsageError(
+            f"{out} holds {pieces} finished pieces of a stopped fit",
+            fix="go on with it by the same command with --resume, or start anew with --force",
+        )
     if not out.is_dir():
         refuse_existing(out, force=False)
     elif any(out.iterdir()):
@@ -107,14 +118,20 @@ def everything(
     settings: ScoreFlags,
     shell: Shell,
     lang: str,
+    resume: bool,
 ) -> Outcome:
     """All steps, each after the command that does it alone; files go into ``out``."""
     from bayesseg.decide import ranked
     from bayesseg.gates import withheld
+    from bayesseg.inference.pieces import count
+    from bayesseg.posterior import unfinished
 
     spec, given = model.spec(), [data] if data else argv(summary)
     where = reading.source_of(data, source, shell, summary)
     before, waivers = fitting.before(beside[0]), fitting.waivers_of(beside[1], spec)
+    pieces = unfinished(out / "run")
+    fitting.reserve_pieces(out / "run", resume=resume and count(pieces) > 0, force=True)
+    fitting.require_room(out / "run", spec)
     fitting.warm_up(spec, where)
     purchases = "purchase" in spec.parts
     dialect = argv(source)
@@ -131,7 +148,16 @@ def everything(
             return Outcome(said, error)
     _say(shell, "fit", *given, *argv(model, *beside), *dialect, "-o", out / "run")
     path, posterior = fitting.fit(
-        loaded, spec, out / "run", model, before, shell, force=True, waivers=waivers
+        loaded,
+        spec,
+        out / "run",
+        model,
+        before,
+        shell,
+        force=True,
+        waivers=waivers,
+        folder=pieces,
+        again="--resume",
     )
     files = [path]
 
