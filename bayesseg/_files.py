@@ -68,6 +68,21 @@ def refuse_existing(path: Path, *, force: bool, file: bool = False) -> None:
         raise UsageError(f"{path} exists already", fix="choose another name or give --force")
 
 
+def refuse_others(path: Path, ours: Iterable[str], what: str) -> None:
+    """Refuse (exit 2), forced or not, to replace what is there and holds anything that is not ``ours``.
+
+    A folder is replaced whole: whatever else somebody keeps in it would be lost.
+    """
+    if not path.exists():
+        return
+    others = {one.name for one in path.iterdir()} - {*ours} if path.is_dir() else {path.name}
+    if others:
+        raise UsageError(
+            f"{path} is there and is not {what}, or holds more than one ({min(others)})",
+            fix="choose another name",
+        )
+
+
 def require_space(path: Path, need: int) -> None:
     """Refuse (exit 9) to begin what the disk under ``path`` has no room for, ``need`` bytes."""
     folder = next(folder for folder in path.absolute().parents if folder.exists())

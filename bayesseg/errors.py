@@ -83,7 +83,7 @@ class Locked(BayessegError):
 
 
 class ResourcesMissing(BayessegError):
-    """Memory, disk, a compiler or an optional package is missing (exit 9)."""
+    """Memory, disk, a compiler, an optional package or access to a server is missing (exit 9)."""
 
     exit_code = 9
     code = "resources"

@@ -45,35 +45,35 @@ RULES = (
         "champions",
         lambda R, F, M: (R >= 0.65) & (F >= 0.65) & (M >= 0.65),
         "thank them: early access, referrals; no discounts, they buy anyway",
-        "les remercier : avant-premières, parrainage ; pas de remise, ils achètent sans cela",
+        "les remercier (avant-premières, parrainage) ; pas de remise, ils achètent de toute façon",
     ),
     Rule(
         "can't lose them",
         "à ne pas perdre",
         lambda R, F, M: (R < 0.35) & (M >= 0.65),
         "call: they were worth a lot and have gone quiet",
-        "appeler : ils valaient beaucoup et ne donnent plus signe",
+        "appeler, car ils valaient beaucoup et n'achètent plus",
     ),
     Rule(
         "loyal",
         "fidèles",
         lambda R, F, M: (F >= 0.6) & (R >= 0.4),
         "cross-sell: they come back by themselves",
-        "proposer d'autres gammes : ils reviennent d'eux-mêmes",
+        "proposer d'autres gammes, car ils reviennent d'eux-mêmes",
     ),
     Rule(
         "at risk",
         "à risque",
         lambda R, F, M: (R < 0.4) & (F >= 0.45),
         "an offer with a date on it, before the silence becomes a habit",
-        "une offre à date limite, avant que le silence ne devienne une habitude",
+        "une offre à date limite, avant que l'absence ne devienne une habitude",
     ),
     Rule(
         "tried and left",
         "partis après essai",
         lambda R, F, M: (R < 0.4) & (F < 0.05),
         "low-cost contact only: most came once and not again",
-        "contact à faible coût seulement : la plupart ne sont venus qu'une fois",
+        "contact à faible coût seulement, car la plupart ne sont venus qu'une fois",
     ),
     Rule(
         "hibernating",
@@ -87,20 +87,20 @@ RULES = (
         "prometteurs",
         lambda R, F, M: (R >= 0.5) & (F < 0.35),
         "win the next order: a welcome, a reminder",
-        "gagner la prochaine commande : un accueil, un rappel",
+        "gagner la prochaine commande par un accueil, un rappel",
     ),
     Rule(
         "need attention",
         "à suivre",
         lambda R, F, M: (R >= 0.4) & (F < 0.6),
         "a reason to come back soon: they are neither new nor regular",
-        "une raison de revenir bientôt : ni nouveaux, ni réguliers",
+        "une raison de revenir bientôt, car ils ne sont ni nouveaux ni réguliers",
     ),
 )
 """In the order in which they are tried; together they leave no gap."""
 
 _CONTRASTS = (
-    (("more recent", "longer silent"), ("plus récents", "silencieux depuis plus longtemps")),
+    (("more recent", "longer silent"), ("plus récents", "sans achat depuis plus longtemps")),
     (("more often", "less often"), ("plus souvent", "moins souvent")),
     (("higher spend", "lower spend"), ("plus gros paniers", "plus petits paniers")),
 )
@@ -191,7 +191,7 @@ def _name(holds: Array, k: int) -> Name:
         f"between {one.name} and {other.name}",
         f"entre {one.name_fr} et {other.name_fr}",
         f"look closer: they are {one.name} or {other.name}, and the data do not say which",
-        f"regarder de plus près : {one.name_fr} ou {other.name_fr}, les données ne tranchent pas",
+        f"regarder de plus près ({one.name_fr} ou {other.name_fr}), car les données ne tranchent pas",
         holds=shares,
     )
 

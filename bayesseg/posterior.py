@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from bayesseg._files import blocks_of, refuse_existing, write_directory
+from bayesseg._files import blocks_of, refuse_existing, refuse_others, write_directory
 from bayesseg._types import Draws
 from bayesseg.errors import ArtefactBad, BayessegError, UsageError
 from bayesseg.families import FAMILIES
@@ -129,11 +129,7 @@ def save(posterior: Posterior, path: str | Path, *, force: bool = False) -> Path
     path = Path(path)
     if posterior.manifest["verdict"] == "failed":
         path = path.with_name(f"{path.name}.untrusted")
-    refuse_existing(path, force=force)
-    if path.exists() and not (path / "manifest.json").is_file():
-        raise UsageError(
-            f"{path} is there and is not a bayesseg run", fix="choose another name for the run"
-        )
+    reserve(path, force=force)
     files = _contents(posterior)
     manifest = dict(posterior.manifest)
     manifest["files"] = {
@@ -149,6 +145,12 @@ def save(posterior: Posterior, path: str | Path, *, force: bool = False) -> Path
     files[_SUMS] = _sums(files)
     write_directory(path, files, force=force)
     return path
+
+
+def reserve(path: Path, *, force: bool) -> None:
+    """Refuse (exit 2) to write over a run unless forced, over anything else in any case."""
+    refuse_existing(path, force=force)
+    refuse_others(path, (*FILES, _MANIFEST, _SUMS, _SIGNATURE), "a run")
 
 
 def _sums(files: Mapping[str, bytes]) -> bytes:

@@ -18,8 +18,9 @@ without room; all say what to do. Exit 4 keeps what is not trusted under a name 
 |---|---|---|---|---|
 """
 FOOT = """
-Nothing here yet for number 99, a table in a warehouse whose columns do not fit: bayesseg does not write
-into databases.
+Number 99, a table in a warehouse whose columns do not fit, needs a server and so no folder here:
+`tests/test_push_postgres.py` runs it against PostgreSQL. `bayesseg push` refuses it with exit 7 (code
+`table_differs`), writes nothing and says what its owner has to run.
 """
 
 KEPT, KILLED = 4, 137

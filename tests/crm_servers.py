@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Crm:
     token: str = "a-good-token-of-40-letters-or-so"
     traces: bool = True
     spent: bool = False
+    quota: int = 1_000_000
 
     def sleep(self, seconds):
         self.waited.append(seconds)
@@ -110,11 +111,12 @@ def hubspot(crm, method, path, headers, body):
         given = headers.get("Authorization", "").removeprefix("Bearer ")
         error = {"status": "error", "category": "INVALID_AUTHENTICATION"}
         return said(401, {**error, "message": f"the token {given} is not valid"})
-    if crm.spent:
+    if crm.spent or len(crm.asked) > crm.quota:
         return said(429, _limit("daily", "DAILY"))
     if sum(crm.now - at < 10 for *_, at in crm.asked) > crm.per_ten_seconds:
         return said(429, _limit("ten_secondly_rolling", "TEN_SECONDLY_ROLLING"))
-    if (method, path) != ("POST", "/crm/v3/objects/contacts/batch/upsert"):
+    kind = path.removeprefix("/crm/v3/objects/contacts/batch/")
+    if method != "POST" or kind not in ("upsert", "update"):
         return said(404, {"status": "error", "message": "no such resource"})
     inputs = json.loads(body)["inputs"]
     if len(inputs) > 100:
@@ -130,10 +132,17 @@ def hubspot(crm, method, path, headers, body):
         return said(
             400, {**_wrong("Property values were not valid", "VALIDATION_ERROR"), "errors": inner}
         )
-    bad = [one for one in inputs if one["id"] in crm.bad]
+    absent = "the contact does not exist"
+    known = crm.bad
+    if kind == "update":
+        known = (
+            dict.fromkeys((o["id"] for o in inputs if o["id"] not in crm.records), absent) | known
+        )
+    bad = [one for one in inputs if one["id"] in known]
     partial = crm.traces and all("objectWriteTraceId" in one for one in inputs)
     if bad and not partial:
-        return said(400, _wrong(crm.bad[bad[0]["id"]], "VALIDATION_ERROR"))
+        why = known[bad[0]["id"]]
+        return said(404 if why == absent else 400, _wrong(why, _category(why == absent)))
     results = []
     for one in inputs:
         if one not in bad:
@@ -145,13 +154,17 @@ def hubspot(crm, method, path, headers, body):
         return said(200, {"status": "COMPLETE", "results": results})
     errors = [
         {
-            **_wrong(crm.bad[one["id"]], "VALIDATION_ERROR"),
+            **_wrong(known[one["id"]], _category(known[one["id"]] == absent)),
             "context": {"objectWriteTraceId": [one["objectWriteTraceId"]]},
         }
         for one in bad
     ]
     document = {"status": "COMPLETE", "results": results, "numErrors": len(bad), "errors": errors}
     return said(207, document)
+
+
+def _category(absent):
+    return "OBJECT_NOT_FOUND" if absent else "VALIDATION_ERROR"
 
 
 def _wrong(message, category):
@@ -180,11 +193,13 @@ def salesforce(crm, method, path, headers, body):
         return said(
             401, [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]
         )
-    if crm.spent:
+    if crm.spent or len(crm.asked) > crm.quota:
         return said(
             403,
             [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}],
         )
+    if method == "PATCH" and "/sobjects/" in path:
+        return _emptied(crm, path, json.loads(body))
     parts = path.removeprefix("/services/data/v62.0/jobs/ingest").strip("/").split("/")
     if method == "POST":
         return _created(crm, json.loads(body))
@@ -204,6 +219,26 @@ def salesforce(crm, method, path, headers, body):
             {key: job[key] for key in ("id", "state", "numberRecordsProcessed", "errorMessage")},
         )
     return 200, {"Content-Type": "text/csv"}, job["results"][parts[1]].encode()
+
+
+def _emptied(crm, path, body):
+    """Upsert Records Using sObject Rows by External ID, with updateOnly."""
+    where, _, asked = path.partition("?")
+    *_, name, field, key = map(unquote, where.split("/"))
+    assert (name, asked) == ("Contact", "updateOnly=true")
+    if field not in crm.fields or field in body:
+        message = f"Provided external ID field does not exist or is not accessible: {field}"
+        return said(404, [{"errorCode": "NOT_FOUND", "message": message}])
+    if key not in crm.records:
+        message = "The requested resource does not exist"
+        return said(404, [{"errorCode": "NOT_FOUND", "message": message}])
+    if unknown := {*body} - {*crm.fields}:
+        message = f"No such column '{min(unknown)}' on sobject of type Contact"
+        return said(400, [{"errorCode": "INVALID_FIELD", "message": message}])
+    if key in crm.bad:
+        return said(400, [{"errorCode": "FIELD_CUSTOM_VALIDATION", "message": crm.bad[key]}])
+    crm.records[key].update(body)
+    return 204, {}, b""
 
 
 def _created(crm, order):

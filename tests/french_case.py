@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -10,6 +11,7 @@ from page_case import pictures
 from bayesseg.report.words import load_words
 
 _WORD = re.compile(r"[A-Za-zÀ-ÿœŒ]{2,}")
+_QUOTED = re.compile(r"«\s(\w+)\s»")
 _NAMES = re.compile(
     r"(?:[\w.]*[\[_][\w\[\], =.-]*)"  # parameters, columns, keys of a model file
     r"|--[a-z-]+(?: [A-Z]+)?|bayesseg \w+|inference\.\w+"  # commands and flags
@@ -47,13 +49,20 @@ def visible(html):
     return [" ".join(text.split()) for text in (*_Visible(html).texts, *drawn) if text.strip()]
 
 
+@cache
 def english_only():
     """Words of the English texts that no French text has."""
     locale = files("bayesseg.report") / "locale"
     said = _pairs(tomllib.loads((locale / "fr.said.toml").read_text(encoding="utf-8")))
-    english = [*load_words("en").texts.values(), *(one for one, _ in said)]
-    french = [*load_words("fr").texts.values(), *(text for _, text in said)]
-    return _words(english) - _words(french)
+    english = [*_texts("en"), *(one for one, _ in said)]
+    french = [*_texts("fr"), *(text for _, text in said)]
+    return words_of(english) - words_of(_QUOTED.sub(" ", text) for text in french)
+
+
+def _texts(language):
+    """Sentences of a language; formulas name parameters, which no language has."""
+    texts = load_words(language).texts.items()
+    return [text for key, text in texts if not key.endswith(".formulas")]
 
 
 def english_left(html, *, names=()):
@@ -61,17 +70,18 @@ def english_left(html, *, names=()):
     wrong = english_only()
     found = []
     for text in visible(html):
-        rest = _NAMES.sub(" ", text)
-        if text.rpartition(" ")[2] in names or re.fullmatch("[0-9a-f]{40,}", text):
+        rest = _QUOTED.sub(lambda own: " " if own[1] in names else own[0], _NAMES.sub(" ", text))
+        if text in names or re.fullmatch("[0-9a-f]{40,}", text):
             continue
         if " (19" in rest or " (20" in rest:  # literature keeps the language of its title
             continue
-        if left := _words([rest]) & wrong:
+        if left := words_of([rest]) & wrong:
             found.append((text, sorted(left)))
     return found
 
 
-def _words(texts):
+def words_of(texts):
+    """Words of texts, blanks and commands left out."""
     plain = (re.sub(r"\{\w*(?:!\w)?\}|`[^`]*`", " ", _NAMES.sub(" ", text)) for text in texts)
     return {word.lower() for text in plain for word in _WORD.findall(text)}
 

@@ -33,6 +33,9 @@ HOSTILE = (
     "Zoë 🛒",
     "null",
     "a" * 300,
+    "\x1b[31mred",
+    "\u202eright to left",
+    "<img src=x onerror=alert(1)>",
 )
 
 
@@ -62,8 +65,14 @@ def scores(day=0, n=40, *, ids=None, verdict="passed", model="bgnbd"):
         "as_of": str(START + dt.timedelta(days=day)),
         "scored_at": at.isoformat(),
         "verdict": verdict,
-        "verdicts": {"purchase": {"computation": verdict, "forecast": "passed", "reasons": []}},
-        "gates": [GATE | {"verdict": verdict, "passed": verdict == "passed"}],
+        "verdicts": {
+            part: {"computation": verdict, "forecast": "passed", "reasons": []}
+            for part in ("purchase", "spend")
+        },
+        "gates": [
+            GATE | {"part": part, "verdict": verdict, "passed": verdict == "passed"}
+            for part in ("purchase", "spend")
+        ],
         "segments": [],
         "table": {"rows": len(ids), "sha256": f"day {day}"},
     }

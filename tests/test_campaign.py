@@ -10,13 +10,16 @@ from scipy import integrate, stats
 from typer.testing import CliRunner
 
 from bayesseg.cli import app
+from bayesseg.cli.scorefile import sealed
 from bayesseg.customers import summarise
+from bayesseg.decide.benefit import rate_of
+from bayesseg.decide.holdout import held as lot
 from bayesseg.errors import InputRejected
-from bayesseg.ingest import read_purchases
+from bayesseg.ingest import pseudonyms, read_key, read_purchases
 from bayesseg.scoring import Settings, score
 from bayesseg.validation.campaign import Campaign, loss_within, part_within, read_out, save_rate
 
-CUSTOMERS, SHARE, MORE = 1_000, 0.3, 0.10
+CUSTOMERS, SHARE, MORE = 600, 0.3, 0.10
 SIZE = 40.0
 R, ALPHA = 0.8, 1.6
 
@@ -40,7 +43,7 @@ TRUTH = {"bought": NONE_BUY * (1 - np.exp(-MORE)), "spend": MORE * SIZE}
 
 @pytest.fixture(scope="module")
 def campaigns():
-    return [read_out(simulated(seed), seed=seed, share=SHARE) for seed in range(200)]
+    return [read_out(simulated(seed), seed=seed, share=SHARE) for seed in range(120)]
 
 
 @pytest.mark.parametrize("how", ["uplift", "adjusted"])
@@ -129,10 +132,34 @@ def test_missing_outcomes_are_left_out_and_more_in_one_group_is_told():
     assert even["message"].startswith("9 of those contacted and 0 of those held out")
     assert "no longer compares" not in even["message"]
     bought[np.flatnonzero(some.contacted)[:300]] = np.nan
+    with pytest.raises(InputRejected, match="no longer compares"):
+        read_out(Campaign(some.contacted, bought), seed=1)
+    found = read_out(Campaign(some.contacted, bought, spend=some.spend), seed=1)
+    assert found["bought"] is None
+    assert found["spend"] == read_out(Campaign(some.contacted, spend=some.spend), seed=1)["spend"]
+
+
+def test_spend_that_is_missing_of_buyers_only_is_no_measure():
+    """Evenly between the groups: half the spenders less, and their mean is not that of all."""
+    some = simulated(1)
+    spend = np.where((some.bought == 1) & (np.arange(CUSTOMERS) % 2 == 0), np.nan, some.spend)
+    found = read_out(Campaign(some.contacted, some.bought, spend), seed=1)
+    assert found["spend"] is None
+    assert "among those who bought" in found["warnings"][-1]["message"]
+    lost = np.arange(CUSTOMERS) % 3 == 0  # of anybody: fewer, and no worse
+    even = Campaign(some.contacted, some.bought, np.where(lost, np.nan, some.spend))
     assert (
-        "no longer compares"
-        in coded(Campaign(some.contacted, bought))["outcomes_missing"]["message"]
+        read_out(even, seed=1)["spend"]["customers"]["contacted"] == (some.contacted & ~lost).sum()
     )
+
+
+def test_where_nobody_bought_no_bootstrap_is_sure_of_it():
+    some = simulated(1)
+    nothing = np.zeros(CUSTOMERS)
+    found = read_out(Campaign(some.contacted, nothing, nothing, some.p_buy, some.clv), seed=1)
+    assert found["bought"]["adjusted"] is None
+    assert found["spend"]["uplift"] is None
+    assert found["bought"]["uplift"]["lo"] < 0 < found["bought"]["uplift"]["hi"]
 
 
 def test_long_tails_in_a_small_group_are_told():
@@ -222,6 +249,22 @@ def validate(*words):
     return CliRunner().invoke(app, ["validate", *map(str, words)])
 
 
+def written_beside(folder, held, **words):
+    """What stands beside list.csv, sealed as prioritise does it."""
+    document = {
+        "list": "save",
+        "campaign": "autumn",
+        "holdout": 0.2,
+        "renamed": False,
+        "counts": {"contacted": int((~held).sum()), "held_out": int(held.sum())},
+        "as_of": "1997-09-30",
+        "margin": 0.5,
+        "value_horizon_days": 365,
+        "annual_discount": 0.1,
+    }
+    (folder / "list.json").write_text(json.dumps(sealed(document | words)))
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, cdnow_orders):
     """A list of everybody in CDNOW, a tenth or so held out, what stands beside it, and the log."""
@@ -229,17 +272,10 @@ def files(tmp_path_factory, cdnow_orders):
     cdnow_orders.to_csv(folder / "orders.csv", index=False)
     first = cdnow_orders[cdnow_orders["date"] <= "1997-09-30"]
     ids = np.sort(first["customer_id"].unique())
-    held = np.random.default_rng(1).random(len(ids)) < 0.2
+    held = lot(ids, "autumn", 0.2)
     listed = pd.DataFrame({"customer_id": ids, "selected": ~held, "holdout": held})
     listed.assign(value=5.0, clv=20.0, p_churn=0.5).to_csv(folder / "list.csv", index=False)
-    beside = {
-        "list": "save",
-        "holdout": 0.2,
-        "margin": 0.5,
-        "value_horizon_days": 365,
-        "annual_discount": 0.1,
-    }
-    (folder / "list.json").write_text(json.dumps(beside))
+    written_beside(folder, held)
     came = cdnow_orders[cdnow_orders["date"].between("1997-10-01", "1997-12-29")]
     spent = came.groupby("customer_id")["amount"].sum().reindex(ids).fillna(0.0)
     outcomes = pd.DataFrame({"customer_id": ids, "spend": spent.to_numpy()})
@@ -279,7 +315,8 @@ def test_the_save_rate_is_printed_as_the_flag_that_takes_it(files):
         *("--horizon", "90d", "--save-rate", "beta:8,92"),
     )
     assert done.exit_code == 0, done.output
-    assert "--save-rate beta:" in done.stdout
+    pasted = done.stdout.partition("--save-rate ")[2].split()[0]
+    assert rate_of(pasted).beta[1] > 50
 
 
 def test_without_what_the_rate_needs_it_is_said_and_left(files, tmp_path):
@@ -306,6 +343,55 @@ def test_an_id_with_the_guard_of_a_csv_meets_its_outcome(tmp_path):
     assert [one["missing"] for one in found.values()] == [0, 0]
 
 
+def orders(folder):
+    return pd.read_csv(folder / "orders.csv", dtype={"customer_id": str})
+
+
+def saved(table, path):
+    table.to_csv(path, index=False)
+    return path
+
+
+def cut_log(folder, _):
+    log = orders(folder)
+    return saved(log[log["date"] >= "1997-11-15"], folder / "late.csv")
+
+
+def other_log(folder, _):
+    log = orders(folder)
+    return saved(log.assign(customer_id="x" + log["customer_id"]), folder / "other.csv")
+
+
+def quiet_log(folder, listed):
+    log = orders(folder)
+    others = (log["date"] < "1997-10-01") | ~log["customer_id"].isin(listed["customer_id"])
+    more = log.assign(customer_id="x" + log["customer_id"])
+    return saved(pd.concat([log[others], more]), folder / "quiet.csv")
+
+
+def other_outcomes(folder):
+    table = pd.read_csv(folder / "outcomes.csv", dtype=str)
+    return saved(table.assign(customer_id="x" + table["customer_id"]), folder / "others.csv")
+
+
+def with_currency(folder):
+    table = pd.read_csv(folder / "outcomes.csv", dtype=str)
+    return saved(table.assign(spend=table["spend"] + " €"), folder / "euros.csv")
+
+
+def changed(folder, listed, name, how):
+    """The list and its document with something else in either."""
+    inside, beside = how(listed["holdout"])
+    where = folder / name
+    where.mkdir()
+    listed.assign(**inside).to_csv(where / "list.csv", index=False)
+    written_beside(where, listed["holdout"])
+    document = json.loads((where / "list.json").read_text()) | beside
+    again = document if "seal" in beside else sealed({**document, "seal": None})
+    (where / "list.json").write_text(json.dumps(again))
+    return ("--campaign", where / "list.csv", "--outcomes", folder / "outcomes.csv")
+
+
 def refused_list(folder, listed):
     listed.drop(columns="holdout").to_csv(folder / "bad.csv", index=False)
     return ("--campaign", folder / "bad.csv", "--outcomes", folder / "outcomes.csv")
@@ -326,6 +412,63 @@ REFUSED = {
         ),
         3,
         "the data end on 1998-06-30",
+    ),
+    "known already": (
+        lambda f, t: (
+            *(f / "orders.csv", "--campaign", f / "list.csv"),
+            *("--contacted-on", "1997-09-30", "--horizon", "90d"),
+        ),
+        2,
+        "the list knew purchases up to 1997-09-30",
+    ),
+    "late log": (
+        lambda f, t: (
+            *(cut_log(f, t), "--campaign", f / "list.csv"),
+            *("--contacted-on", "1997-10-01", "--horizon", "90d"),
+        ),
+        3,
+        "the data begin on 1997-11-15",
+    ),
+    "another shop": (
+        lambda f, t: (
+            *(other_log(f, t), "--campaign", f / "list.csv"),
+            *("--contacted-on", "1997-10-01", "--horizon", "90d"),
+        ),
+        3,
+        "no customer of the data is on the list",
+    ),
+    "nobody bought": (
+        lambda f, t: (
+            *(quiet_log(f, t), "--campaign", f / "list.csv"),
+            *("--contacted-on", "1997-10-01", "--horizon", "90d"),
+        ),
+        3,
+        "nobody on the list bought",
+    ),
+    "other ids": (
+        lambda f, t: ("--campaign", f / "list.csv", "--outcomes", other_outcomes(f)),
+        3,
+        "the ids do not agree",
+    ),
+    "currency": (
+        lambda f, t: ("--campaign", f / "list.csv", "--outcomes", with_currency(f)),
+        3,
+        "where an amount should be",
+    ),
+    "both groups": (
+        lambda f, t: changed(f, t, "both", lambda held: ({"selected": True}, {})),
+        3,
+        "to be contacted and held out at once",
+    ),
+    "other lots": (
+        lambda f, t: changed(f, t, "lots", lambda held: ({}, {"campaign": "winter"})),
+        3,
+        "not in the group that the lot of campaign winter put them in",
+    ),
+    "changed document": (
+        lambda f, t: changed(f, t, "seal", lambda held: ({}, {"seal": "0"})),
+        5,
+        "has changed since it was written",
     ),
     "certain rate": (
         lambda f, t: (
@@ -355,3 +498,78 @@ def test_a_file_of_buyers_only_is_refused(files, tmp_path):
     done = validate("--campaign", folder / "list.csv", "--outcomes", tmp_path / "buyers.csv")
     assert done.exit_code == 3
     assert "buyers only" in done.stderr
+
+
+def read(*words):
+    done = validate(*words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_who_bought_nothing_spent_nothing_said_or_not(files, tmp_path):
+    folder, listed, spent = files
+    table = listed[["customer_id"]].assign(bought=(spent > 0).astype(int), spend=spent)
+    plain = saved(table, tmp_path / "plain.csv")
+    blank = saved(table.assign(spend=table["spend"].where(spent > 0)), tmp_path / "blank.csv")
+    one, two = (read("--campaign", folder / "list.csv", "--outcomes", p) for p in (plain, blank))
+    assert one["campaign"] == two["campaign"]
+    assert one["campaign"]["bought"]["held"] < 0.5
+
+
+def test_customers_taken_off_the_list_are_told(files, tmp_path):
+    folder, listed, _ = files
+    fewer = listed.drop(index=np.flatnonzero(listed["holdout"])[:3])
+    fewer.to_csv(tmp_path / "list.csv", index=False)
+    written_beside(tmp_path, listed["holdout"])
+    found = read("--campaign", tmp_path / "list.csv", "--outcomes", folder / "outcomes.csv")
+    assert "who was taken off since" in " ".join(found["warnings"])
+
+
+def test_a_list_of_pseudonyms_meets_outcomes_by_ids_with_its_key(files, tmp_path):
+    folder, listed, _ = files
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    hidden = pseudonyms(listed["customer_id"].to_numpy(object), read_key(tmp_path / "key"))
+    listed.assign(customer_id=hidden).to_csv(tmp_path / "list.csv", index=False)
+    written_beside(tmp_path, listed["holdout"], renamed=True)
+    words = ("--outcomes", folder / "outcomes.csv")
+    plain = read("--campaign", folder / "list.csv", *words)
+    asked = ("--campaign", tmp_path / "list.csv", *words)
+    named = read(*asked, "--pseudonymise", tmp_path / "key")
+    assert named["campaign"]["spend"]["held"] == pytest.approx(plain["campaign"]["spend"]["held"])
+    without = validate(*asked)
+    assert without.exit_code == 3
+    assert "--pseudonymise" in without.stderr
+
+
+def test_the_guard_of_a_csv_is_taken_off_outcomes_too(tmp_path):
+    ids = [f"={one}" for one in range(100)]
+    held = np.arange(100) % 4 == 0
+    guarded = [f"'{one}" for one in ids]
+    listed = pd.DataFrame({"customer_id": guarded, "selected": ~held, "holdout": held})
+    saved(listed, tmp_path / "l.csv")
+    bought = (np.arange(100) % 3 == 0).astype(int)
+    for names in (guarded, ids):
+        saved(pd.DataFrame({"customer_id": names, "bought": bought}), tmp_path / "o.csv")
+        found = read("--campaign", tmp_path / "l.csv", "--outcomes", tmp_path / "o.csv")
+        assert [one["missing"] for one in found["campaign"]["customers"].values()] == [0, 0]
+    twice = pd.DataFrame({"customer_id": [*ids, guarded[0]], "bought": [*bought, 1]})
+    done = validate(
+        "--campaign", tmp_path / "l.csv", "--outcomes", saved(twice, tmp_path / "o.csv")
+    )
+    assert (done.exit_code, "Traceback" in done.output) == (3, False)
+
+
+def test_a_rate_beyond_what_can_be_is_told(files, tmp_path):
+    """Contact brings 100 a customer where five could be lost."""
+    folder, listed, spent = files
+    table = listed[["customer_id"]].assign(spend=spent + np.where(listed["selected"], 100.0, 0.0))
+    words = ("--campaign", folder / "list.csv", "--horizon", "90d", "--save-rate", "beta:8,92")
+    done = validate(*words, "--outcomes", saved(table, tmp_path / "o.csv"))
+    assert "it moved more than the loss" in " ".join(done.stderr.split())
+
+
+def test_negative_spend_throughout_is_told(files, tmp_path):
+    folder, listed, spent = files
+    table = listed[["customer_id"]].assign(bought=(spent > 0).astype(int), spend=-spent)
+    found = read("--campaign", folder / "list.csv", "--outcomes", saved(table, tmp_path / "o.csv"))
+    assert "every amount of spend is negative" in " ".join(found["warnings"])

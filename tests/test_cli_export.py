@@ -2,19 +2,24 @@
 
 import csv
 import hashlib
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from feed_case import IDS, document, scores, written
 from typer.testing import CliRunner
 
-from bayesseg import _files
+from bayesseg import _files, posterior
 from bayesseg.cli import app, scorefile
 from bayesseg.cli.steps import exporting
 from bayesseg.decide.holdout import held
+from bayesseg.errors import UsageError
 from bayesseg.feed import feed
 from bayesseg.feed.targets import TARGETS
 
@@ -26,6 +31,13 @@ FILES = {
     "braze": "customers-001.csv",
     "warehouse": "customers.parquet",
     "csv": "customers-001.csv",
+}
+
+
+FAILED = {
+    "computation": "failed",
+    "forecast": "not-assessed",
+    "reasons": ["the gamma is off"],
 }
 
 
@@ -114,6 +126,20 @@ def test_files_are_cut_where_the_destination_says_each_with_its_header():
     assert sum(piece.rows for piece in pieces) == 60
 
 
+def test_a_record_with_line_ends_in_it_stays_whole():
+    table = scores(40).assign(segment_name='a\nb\r\n"c"')
+    asked = ["segment_name", "p_churn"]
+    found = exporting.news(table, document(), "salesforce", None, None, exact=False)
+    whole = feed(table, document(), columns=asked)
+    names = {"customer_id": "Id__c", "segment_name": "Kind__c", "p_churn": "Churn__c"}
+    small = replace(found, target=replace(found.target, size=300), names=names)
+    pieces = [file for _, file in exporting.native("customers", whole, small)]
+    read = [[*csv.reader(io.StringIO(one.content.decode(), newline=""))] for one in pieces]
+    assert [len(some) - 1 for some in read] == [one.rows for one in pieces]
+    assert {len(row) for some in read for row in some} == {3}
+    assert [row[0] for some in read for row in some[1:]] == whole["customer_id"].tolist()
+
+
 def test_a_second_export_of_the_same_scores_says_nothing(path, tmp_path):
     run(path, "--to", "braze", "-o", tmp_path / "one")
     run(path, "--to", "braze", "--changed-since", tmp_path / "one", "-o", tmp_path / "two")
@@ -158,12 +184,36 @@ def test_news_is_who_changed_who_entered_who_left_and_who_moved(tmp_path):
     assert [row[2] for row in rows(tmp_path / "two/moved.csv")] == ["customers", "1"]
 
 
-def test_the_earlier_folder_may_be_the_one_that_is_replaced(path, tmp_path):
+@pytest.mark.parametrize("since", ["crm", "crm/feed.parquet"])
+def test_news_never_take_the_place_of_those_that_may_not_be_sent_yet(path, tmp_path, since):
     out = tmp_path / "crm"
     run(path, "--to", "csv", "-o", out)
-    run(path, "--to", "csv", "-o", out, code=2)
-    run(path, "--to", "csv", "--changed-since", out, "-o", out, "--force")
-    assert json.loads((out / "manifest.json").read_text())["counts"]["unchanged"] == 6
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    words = (path, "--to", "csv", "--changed-since", tmp_path / since, "-o", out, "--force")
+    assert "before it is sent" in run(*words, code=2).stderr
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_force_replaces_an_export_and_no_folder_that_holds_anything_else(path, tmp_path):
+    run(path, "--to", "csv", "-o", tmp_path / "crm")
+    run(path, "--to", "csv", "-o", tmp_path / "crm", code=2)
+    run(path, "--to", "braze", "-o", tmp_path / "crm", "--force")
+    (tmp_path / "crm/notes.txt").write_text("ours")
+    for out in (tmp_path / "crm", tmp_path):
+        said = run(path, "--to", "csv", "-o", out, "--force", code=2).stderr
+        assert "is not an export, or holds more than one" in said
+    assert (tmp_path / "crm/notes.txt").read_text() == "ours"
+    assert path.exists()
+
+
+def test_a_run_is_no_export_and_an_export_no_run(path, tmp_path):
+    run(path, "--to", "csv", "-o", tmp_path / "crm")
+    with pytest.raises(UsageError, match="is not a run"):
+        posterior.reserve(tmp_path / "crm", force=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/manifest.json").write_text('{"files": {"spec.toml": {}}}')
+    (tmp_path / "run/spec.toml").write_text("")
+    run(path, "--to", "csv", "-o", tmp_path / "run", "--force", code=2)
 
 
 def test_too_much_news_writes_nothing_without_force_and_a_reason(tmp_path):
@@ -179,20 +229,178 @@ def test_too_much_news_writes_nothing_without_force_and_a_reason(tmp_path):
 
 
 def test_a_failed_part_leaves_only_by_force_and_reason_under_another_name(tmp_path):
-    failed = {"computation": "failed", "forecast": "not-assessed", "reasons": []}
+    failed = FAILED
     verdicts = document()["verdicts"] | {"spend": failed}
     held = written(tmp_path, scores(), "held.parquet", verdicts=verdicts)
     let = written(tmp_path, scores(), "let.parquet", verdicts=verdicts, released={"spend": "x"})
-    assert (
-        "spend part of this model failed"
-        in run(held, "--to", "csv", "-o", tmp_path / "out", code=4).stderr
-    )
-    forced = ("--to", "csv", "-o", tmp_path / "out", "--force", "--reason", "a rehearsal")
-    assert "blank" in run(held, *forced, code=2).stderr
-    run(let, *forced)
+    (tmp_path / "map").write_text('[columns]\nvalue_band = "band"\np_churn = "p"\n')
+    named = ("--to", "csv", "--map", tmp_path / "map", "-o", tmp_path / "out")
+    said = run(held, *named, code=4).stderr
+    assert "spend part of this model failed" in said
+    assert "fix: fit that part again; it was judged: the gamma is off" in said
+    forced = ("--force", "--reason", "a rehearsal")
+    assert "blank" in run(held, *named, *forced, code=2).stderr
+    run(let, *named, *forced)
     manifest = json.loads((tmp_path / "out.untrusted/manifest.json").read_text())
     assert manifest["released"] == {"spend": "a rehearsal"}
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_part_is_left_out_and_never_holds_up_the_others(path, tmp_path):
+    lost = ("clv", "clv_pred_lo", "clv_pred_hi", "value_at_risk", "value_band")
+    run(path, "--to", "warehouse", "-o", tmp_path / "one")
+    for part, gone in (("spend", lost), ("segments", ("segment", "segment_probability"))):
+        blank = scores().assign(**dict.fromkeys(gone[:-1], np.nan))
+        if part == "segments":
+            blank = blank.assign(segment=None)
+        verdicts = document()["verdicts"] | {part: FAILED}
+        now = written(tmp_path, blank, f"{part}.parquet", verdicts=verdicts)
+        done = run(now, "--to", "warehouse", "-o", tmp_path / part)
+        assert f"{part} failed the gates and is left out" in done.stderr
+        there = pd.read_parquet(tmp_path / part / "customers.parquet")
+        whole = pd.read_parquet(tmp_path / "one/customers.parquet")
+        assert [*there] == [name for name in whole if name not in gone]
+        pd.testing.assert_frame_equal(there, whole[[*there]])
+        since = ("--changed-since", tmp_path / "one", "-o", tmp_path / f"{part}-news")
+        run(now, "--to", "warehouse", *since)
+        news = pd.read_parquet(tmp_path / f"{part}-news/changed.parquet")
+        assert news[[*gone]].isna().all(axis=None)
+        assert news["p_churn"].tolist() == whole["p_churn"].tolist()
+
+
+def test_where_every_part_failed_nothing_leaves(tmp_path):
+    verdicts = dict.fromkeys(document()["verdicts"], FAILED)
+    now = written(tmp_path, scores(), verdicts=verdicts)
+    said = run(now, "--to", "csv", "--dry-run", code=4).stderr
+    assert "the purchase and spend and segments part" in said
+
+
+# --- what the destination holds ------------------------------------------------------------------
+
+
+def test_another_destination_is_not_told_the_news_of_this_one(path, tmp_path):
+    (tmp_path / "key").write_text("0123456789abcdef" * 4)
+    run(path, "--to", "hubspot", "-o", tmp_path / "one")
+    since = ("--changed-since", tmp_path / "one", "--dry-run")
+    assert "says what hubspot" in run(path, "--to", "klaviyo", *since, code=2).stderr
+    other = ("--to", "hubspot", "--pseudonymise", tmp_path / "key")
+    assert "pseudonyms of key" in run(path, *other, *since, code=2).stderr
+
+
+@pytest.mark.parametrize("more", ['clv = "b"', 'scored_at = "b"', 'risk_tier = "b"'])
+def test_a_column_that_is_new_there_or_has_another_name_is_news_of_everybody(path, tmp_path, more):
+    maps = {"one": 'p_churn = "a"', "two": f'p_churn = "a"\n{more}', "three": 'p_churn = "c"'}
+    for name, lines in maps.items():
+        (tmp_path / f"{name}.toml").write_text(f"[columns]\n{lines}\n")
+
+    def changed(name, since):
+        words = ("--map", tmp_path / f"{name}.toml", "--changed-since", tmp_path / since)
+        run(path, "--to", "csv", *words, "-o", tmp_path / f"{since}-{name}")
+        manifest = json.loads((tmp_path / f"{since}-{name}/manifest.json").read_text())
+        return manifest["counts"]["changed"]
+
+    run(path, "--to", "csv", "--map", tmp_path / "one.toml", "-o", tmp_path / "a")
+    assert [changed(name, "a") for name in maps] == [0, 6, 6]
+    assert [changed(name, "a-two") for name in maps] == [0, 0, 6]
+
+
+def test_a_column_left_out_for_a_night_is_told_again_only_where_it_has_changed_since(tmp_path):
+    (tmp_path / "less.toml").write_text('[columns]\np_churn = "p_churn"\n')
+    one, table = written(tmp_path, scores()), scores()
+    table.loc[2, "clv"] *= 10
+    two = written(tmp_path, table, "two.parquet")
+    run(one, "--to", "csv", "-o", tmp_path / "a")
+    less = ("--map", tmp_path / "less.toml", "--changed-since", tmp_path / "a")
+    run(two, "--to", "csv", *less, "-o", tmp_path / "b")
+    assert len(rows(tmp_path / "b/changed-001.csv")) == 1
+    run(two, "--to", "csv", "--changed-since", tmp_path / "b", "-o", tmp_path / "c")
+    assert [row[0] for row in rows(tmp_path / "c/changed-001.csv")[1:]] == [IDS[2]]
+
+
+def test_older_scores_do_not_take_the_place_of_newer_ones(path, tmp_path):
+    run(path, "--to", "csv", "-o", tmp_path / "one")
+    older = written(
+        tmp_path,
+        scores().assign(clv=1.0),
+        "older.parquet",
+        as_of="2026-01-03",
+        scored_at="2026-01-06T10:00:00+00:00",
+    )
+    words = (older, "--to", "csv", "--changed-since", tmp_path / "one", "--dry-run")
+    assert "older than those that stand there" in run(*words, code=4).stderr
+    assert "overruled (a mistake)" in run(*words, "--force", "--reason", "a mistake").stderr
+
+
+def test_who_was_told_to_be_held_out_is_told_when_not(path, tmp_path):
+    campaign = ("--campaign", "june", "--holdout", "0.5")
+    run(path, "--to", "braze", *campaign, "-o", tmp_path / "one")
+    words = (path, "--to", "braze", "--changed-since", tmp_path / "one", "--dry-run")
+    assert "give --campaign and --holdout" in run(*words, code=2).stderr
+    assert "6 unchanged" in run(*words, *campaign).stderr
+
+
+@pytest.mark.parametrize("to", ["salesforce", "hubspot", "klaviyo", "braze"])
+def test_of_who_objects_the_destination_is_emptied_once_also_long_after_they_left(tmp_path, to):
+    whole, less = written(tmp_path, scores(50)), written(tmp_path, scores(49), "less.parquet")
+    last = scores(50)["customer_id"].iloc[-1]
+    (tmp_path / "no.txt").write_text(f"{last}\nZ\n")
+    run(whole, "--to", to, "-o", tmp_path / "0")
+    run(less, "--to", to, "--changed-since", tmp_path / "0", "-o", tmp_path / "1")
+    no = ("--suppress-list", tmp_path / "no.txt")
+    run(less, "--to", to, *no, "--changed-since", tmp_path / "1", "-o", tmp_path / "2")
+    run(less, "--to", to, *no, "--changed-since", tmp_path / "2", "-o", tmp_path / "3")
+    found = [*(tmp_path / "2").glob("cleared*")]
+    if to == "hubspot":
+        inputs = json.loads(found[0].read_text())["inputs"]
+        assert {one["id"] for one in inputs} == {"Z", last}
+        assert {
+            v for one in inputs for k, v in one["properties"].items() if k != "customer_id"
+        } == {""}
+    else:
+        body = rows(found[0])[1:]
+        assert {row[0] for row in body} == {"Z", last}
+        assert {cell for row in body for cell in row[1:]} == (
+            {"#N/A"} if to == "salesforce" else set()
+        )
+    assert [*(tmp_path / "1").glob("cleared*")] == [*(tmp_path / "3").glob("cleared*")] == []
+
+
+@pytest.mark.parametrize(("to", "said"), [("klaviyo", True), ("braze", True), ("hubspot", False)])
+def test_a_number_that_is_gone_is_said_where_it_cannot_be_told(path, tmp_path, to, said):
+    run(path, "--to", to, "-o", tmp_path / "one")
+    table = scores()
+    table.loc[:1, "clv"] = np.nan
+    now = written(tmp_path, table, "now.parquet")
+    done = run(now, "--to", to, "--changed-since", tmp_path / "one", "--dry-run")
+    assert ("of 2 customers something told before is no longer known" in done.stderr) is said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda table: table.assign(p_churn="x"),
+        lambda table: table.assign(scored_at="2026"),
+        lambda table: table.assign(segment=1),
+        lambda table: table.assign(customer_id="Z"),
+        lambda table: table.drop(columns="scored_at"),
+    ],
+)
+def test_a_feed_of_other_types_is_refused(path, tmp_path, damage):
+    run(path, "--to", "csv", "-o", tmp_path / "one")
+    file = pq.read_table(tmp_path / "one/feed.parquet")
+    touched = pa.Table.from_pandas(damage(file.to_pandas()), preserve_index=False)
+    note = {**touched.schema.metadata, b"bayesseg": file.schema.metadata[b"bayesseg"]}
+    pq.write_table(touched.replace_schema_metadata(note), tmp_path / "alone.parquet")
+    words = ("--to", "csv", "--changed-since", tmp_path / "alone.parquet", "--dry-run")
+    assert "is no feed of an export" in run(path, *words, code=5).stderr
+
+
+def test_a_score_table_is_no_feed(path):
+    words = ("--to", "csv", "--changed-since", path, "--dry-run")
+    assert "is no feed of an export" in run(path, *words, code=5).stderr
+
+
+# --- who and what --------------------------------------------------------------------------------
 
 
 def test_who_objected_is_not_handed_on_and_leaves_where_they_were(path, tmp_path):
@@ -274,10 +482,9 @@ def test_the_star_is_five_tables_and_what_their_keys_are(path, tmp_path):
     for name in names:
         assert f"| {name} |" in (tmp_path / "bi/README.md").read_text()
         assert len(pd.read_parquet(tmp_path / f"bi/{name}.parquet")) > 0
-    assert (
-        "--map says nothing there"
-        in run(path, "--to", "bi", "--map", "x", "--dry-run", code=2).stderr
-    )
+    words = ("--map", "x", "--exact", "--campaign", "june", "--holdout", "0.1", "--dry-run")
+    said = run(path, "--to", "bi", *words, code=2).stderr
+    assert "--map, --exact, --campaign, --holdout says nothing there" in said
 
 
 @pytest.mark.parametrize(

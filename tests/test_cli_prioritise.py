@@ -1,7 +1,10 @@
 """``prioritise`` under a budget: the list, what stands beside it, who is left out and who alone."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +228,11 @@ def test_scores_on_stdin_need_somebody_who_answers_for_them(shop, call):
     plain = json.loads(call("--model", shop / "run", *TERMS, "--json").stdout)["customers"]
     assert piped == plain
     call("--model", shop / "run", "--count", 3, scores="-", given=content)
+    blind = call("--model", shop / "run", *TERMS, "--json", scores="-", given=content)
+    assert "give --document FILE for intervals" in blind.stderr
+    assert [one["net_benefit"] for one in json.loads(blind.stdout)["customers"]] == [
+        one["net_benefit"] for one in plain
+    ]
     changed = pd.read_parquet(shop / "scores.parquet").head(50).to_csv(index=False).encode()
     late = call("--document", "scores.json", scores="-", given=changed, code=5)
     assert "has changed since it was scored" in late.stderr
@@ -284,7 +292,12 @@ def test_neither_scores_nor_their_document_are_written_over(call):
         (("--capacity", "10"), "give both"),
         (("--capacity", "ten", "--capacity-column", "adviser"), "there is no such attribute"),
         (("--permission-column", "consent"), "give --attributes FILE"),
-        (("--holdout", "0.1"), "needs the name of a campaign"),
+        (("--holdout", "0.1"), "needs its share and the name"),
+        (("--campaign", "june"), "needs its share and the name"),
+        (("--since", "x.parquet", "--count", "3"), "--count says nothing there"),
+        (("--since", "x.parquet", "--list", "win-back"), "--list says nothing there"),
+        (("--since", "x.parquet", "--curve", "c.csv"), "--curve says nothing there"),
+        (("--save-rate", "0", "--contact-cost", "1"), "no contact works"),
         (("--holdout", "1.5", "--campaign", "june"), "is no group"),
         (("--curve", "curve.csv"), "is not known"),
         (("--document", "scores.json"), "is about scores on stdin"),
@@ -292,6 +305,62 @@ def test_neither_scores_nor_their_document_are_written_over(call):
 )
 def test_what_makes_no_sense_is_said(call, words, says):
     assert says in call(*words, code=2).stderr
+
+
+@pytest.mark.parametrize("head", ["adviser;n", "client;n", "adviser;customers"])
+def test_a_table_of_capacities_is_read_as_every_table_is(shop, call, tmp_path, head):
+    (tmp_path / "c.csv").write_text(f"{head}\n7;9\n12;4\n")
+    facts = pd.read_csv(shop / "facts.csv", dtype=str, keep_default_na=False)
+    words = ("--attributes", "facts.csv", "--capacity-column", "adviser", "--capacity", "c.csv")
+    if head.endswith("customers"):  # names that are text, a number called like an id
+        (tmp_path / "c.csv").write_text(f"{head}\nn7;9\nn12;4\n")
+        named = facts.assign(adviser=("n" + facts["adviser"]).where(facts["adviser"] != "", ""))
+        named.to_csv("facts.csv", index=False)
+    call(*words, "-o", "list.csv")
+    contacts = beside()["limits"]["capacity"]["contacts"]
+    assert sorted(contacts.values()) == [4, 9]
+
+
+def test_a_part_of_a_contact_is_no_capacity(call, tmp_path):
+    (tmp_path / "c.csv").write_text("adviser;n\n7;9\n12;2,9\n")
+    words = ("--attributes", "facts.csv", "--capacity-column", "adviser", "--capacity", "c.csv")
+    assert "names and whole numbers" in call(*words, code=2).stderr
+
+
+def test_a_list_on_which_nobody_is_contacted_says_why(call):
+    done = call("--contact-cost", "1e9", "--save-rate", "0.5", "-o", "list.csv")
+    assert "nobody is contacted: no contact brings more than it costs" in done.stderr
+    done = call("--contact-cost", "5", "--budget", "1", "-o", "none.csv")
+    assert "nobody is contacted: the limits leave room for none" in done.stderr
+
+
+def test_tombstones_have_a_key_of_their_own_and_ids_leave_as_they_are(shop, call, tmp_path):
+    from bayesseg.ingest import pseudonyms, read_key
+
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    key = read_key(tmp_path / "key")
+    ids = read_scores(shop / "scores.parquet")["customer_id"]
+    words = ("--count", 20, "-o")
+    call(*words, "all.csv")
+    gone = listed("all.csv")["customer_id"].head(5)
+    stones = "\n".join(pseudonyms(gone.to_numpy(object), key))
+    (tmp_path / "stones.txt").write_text(f"bayesseg tombstones {key.check}\n{stones}\n")
+    call("--suppress-list", "stones.txt", "--suppress-key", "key", *words, "fewer.csv")
+    assert not set(listed("fewer.csv")["customer_id"]) & set(gone)
+    assert set(listed("fewer.csv")["customer_id"]) <= set(ids)
+    assert beside("fewer.json")["suppressed"]["count"] == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_who_no_longer_listens_does_not_stop_the_list(shop, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["prioritise", shop / "scores.parquet", "--count", "5", "-o", tmp_path / "list.csv"]
+    done = subprocess.run([sys.executable, "-m", "bayesseg", *words], stderr=writing, check=False)
+    os.close(writing)
+    assert done.returncode == 0
+    assert len(listed(tmp_path / "list.csv")) == 5
+    assert (tmp_path / "list.json").exists()
 
 
 def test_an_adviser_without_a_capacity_is_named(call, tmp_path):
@@ -310,3 +379,12 @@ def test_a_list_that_nobody_is_worth_is_written_empty(shop, call):
     words = ("--suppress-list", shop / "all.txt", "--attributes", "facts.csv")
     call(*words, "--permission-column", "consent", "-o", "none.csv")
     assert len(listed("none.csv")) == 0
+
+
+def test_the_reasons_of_a_list_may_be_in_french(call):
+    call("--count", "20", "-o", "list.csv", "--lang", "fr")
+    reasons = listed()["reason"]
+    assert reasons.str.match("achète tous les|achète chaque jour|a acheté une fois").all()
+    assert reasons.str.contains("sans achat depuis").all()
+    refused = call("--since", "scores.parquet", "--lang", "fr", code=2)
+    assert "--lang says nothing there" in refused.stderr

@@ -211,7 +211,7 @@ def test_the_terminal_shows_totals_forecasters_and_advice(cdnow, capsys):
 
 def test_a_failed_verdict_exits_4_and_keeps_what_was_written(tmp_path):
     document = validation_case.document((0.9,) * 6, verdict="failed")
-    outcome = judged(document, (), tmp_path / "v.html", Shell(), force=False)
+    outcome = judged(document, (), tmp_path / "v.html", Shell(), lang="en", force=False)
     assert outcome.error.exit_code == 4
     assert outcome.error.fix.startswith("do not plan totals with this model")
     assert "Do not plan totals" in (tmp_path / "v.html").read_text()

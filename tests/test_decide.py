@@ -92,6 +92,11 @@ def test_the_reason_is_one_plain_line():
     ]
 
 
+def test_a_single_day_is_one_day():
+    daily = LOYAL | {"typical_gap_days": 0.8, "days_since_last": 1}
+    assert reasons(frame(daily)).tolist() == ["buys every day, silent 1 day, worth 310 a year"]
+
+
 def test_the_numbers_of_a_reason_are_there_for_other_languages():
     facts = facts_of(frame(LOYAL, ONCE)).to_dict("records")
     assert facts[0] == {"once": False, "gap": 24, "silent": 51, "worth": 310, "span": 365}

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from bayesseg.decide.budget import Limits, curve, fill, fractional, order, steps
@@ -90,3 +92,17 @@ def test_the_curve_adds_up_and_passes_through_the_chosen_budget():
     assert points[1]["hi"] == pytest.approx(8.9)
     assert {p["lo"] for p in curve(net, cost, at)} == {None}
     assert 777 in steps(10_000, 777)
+
+
+@given(
+    st.integers(1, 400),
+    st.decimals("0.01", "99.99", places=2).map(float),
+    st.sampled_from([1, 10, 25]),
+)
+def test_a_budget_of_so_many_costs_buys_so_many(count, cost, more):
+    limits = Limits(budget=count * cost)
+    taken, _ = fill(np.full(count + more, cost), np.zeros(count + more, dtype=bool), limits)
+    assert taken.sum() == count
+    held = np.arange(count + more) == count - 1  # the last that fits is held out in its place
+    taken, left = fill(np.full(count + more, cost), held, limits)
+    assert (taken.sum(), left.sum()) == (count, 1)

@@ -11,7 +11,7 @@ from decide_case import people
 from bayesseg import population
 from bayesseg._random import customer_keys
 from bayesseg.customers import Attributes
-from bayesseg.decide.benefit import Rate, Terms, rate_of
+from bayesseg.decide.benefit import Rate, Terms, rate_of, written
 from bayesseg.decide.campaign import Campaign, Latents, choose
 from bayesseg.decide.histories import customers_of, plan_for, refuse_others, with_paid
 from bayesseg.decide.lists import STAKE, ranked
@@ -222,10 +222,30 @@ def test_a_benefit_is_rate_times_stake_less_costs(plan, scores, known):
     ).any()  # nothing to save in most futures: the contact costs all the same
 
 
-@pytest.mark.parametrize("text", ["0", "1.5", "beta:0,3", "beta:3", "nan", "8%", ""])
+@pytest.mark.parametrize(
+    "text", ["1.5", "beta:0,3", "beta:3", "beta:1e999,1", "nan", "108%", "1,2,3", ""]
+)
 def test_what_is_no_save_rate_is_refused(text):
     with pytest.raises(UsageError, match="no save rate"):
         rate_of(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "0%"])
+def test_a_save_rate_of_nothing_is_told_in_words_of_its_own(text):
+    with pytest.raises(UsageError, match="no contact works"):
+        rate_of(text)
+
+
+@pytest.mark.parametrize("text", ["0.08", "0,08", ".08", "8%", "8,0 %"])
+def test_a_share_may_be_written_as_people_write_it(text):
+    assert rate_of(text).mean == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize("both", [(8.0, 5_234.0), (0.0123, 1e-5), (8.0, 92.0), (1e6, 3.5e9)])
+def test_the_beta_that_is_printed_can_be_pasted_back(both):
+    assert "e" not in written(*both).removeprefix("beta")
+    assert rate_of(written(*both)).beta == pytest.approx(both, rel=1e-3)
+    assert rate_of(f"beta:{both[0]:.3g},{both[1]:.3g}").beta == pytest.approx(both, rel=0.01)
 
 
 def test_a_rate_is_drawn_as_it_was_given():

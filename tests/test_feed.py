@@ -189,11 +189,11 @@ def test_a_segment_stays_while_another_is_hardly_likelier():
             segment_probability=likelier,
         )
 
-    told = feed(table(0.52), document(), also=["segment_name"])
+    told = feed(table(0.52), document(), columns=[*COLUMNS, "segment_name"])
     for share in (0.49, 0.476, 0.5):
-        told = feed(table(share), document(), told, also=["segment_name"])
+        told = feed(table(share), document(), told, columns=[*COLUMNS, "segment_name"])
         assert told[["segment", "segment_name"]].to_numpy().tolist() == [["S1", "champions"]]
-    told = feed(table(0.47), document(), told, also=["segment_name"])
+    told = feed(table(0.47), document(), told, columns=[*COLUMNS, "segment_name"])
     assert told["segment"].tolist() == ["S2"]
 
 
@@ -226,12 +226,12 @@ def test_a_hold_out_goes_with_its_customer():
 
 
 def test_further_columns_are_those_that_can_stand_still():
-    told = feed(scores(), document(), also=["segment_name", "p_alive"])
+    told = feed(scores(), document(), columns=[*COLUMNS, "segment_name", "p_alive"])
     assert [*told][-2:] == ["segment_name", "p_alive"]
     assert told["p_alive"].tolist() == PROBABILITY.rounded(told["p_alive"].to_numpy()).tolist()
     for name in ("priority_rank", "days_since_last", "flags", "nothing"):
         with pytest.raises(UsageError, match=name):
-            feed(scores(), document(), also=[name])
+            feed(scores(), document(), columns=[*COLUMNS, name])
 
 
 def test_customers_that_cannot_be_told_apart_are_refused():

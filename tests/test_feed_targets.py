@@ -135,11 +135,20 @@ def test_a_map_that_is_none_is_refused(tmp_path, text, said):
         ("warehouse", {"clv": "drop table"}, "no name of a field"),
         ("csv", {"clv": "a", "p_churn": "A"}, "same name"),
         ("csv", {"churn": "a"}, "give no churn"),
+        ("salesforce", {"clv": f"{'A' * 41}__c"}, "no name of a field"),
+        ("salesforce", {"clv": "A" * 41}, "no name of a field"),
+        ("klaviyo", {"customer_id": "foo", "clv": "a"}, "the id is called external_id there"),
+        ("braze", {"customer_id": "foo", "clv": "a"}, "the id is called external_id there"),
     ],
 )
 def test_a_name_that_would_not_do_there_is_refused(to, given, said):
     with pytest.raises(UsageError, match=said):
         names_of(told(), TARGETS[to], given)
+
+
+@pytest.mark.parametrize("name", [f"{'A' * 40}__c", "Clv__pc", "crm1__Clv__c", "crm1__Clv__pc"])
+def test_names_of_salesforce_have_40_characters_beside_suffix_and_namespace(name):
+    assert names_of(told(), TARGETS["salesforce"], {"clv": name})["clv"] == name
 
 
 def test_a_destination_that_is_none_is_said_to_be_none():
@@ -186,27 +195,49 @@ def test_where_nothing_need_be_created_the_names_are_listed(to):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_statements_parse_in_their_dialect(dialect):
     held = kinds(told(), names_of(told(), TARGETS["warehouse"]))
-    create, merge = sqlglot.parse(statements(held, dialect), read=dialect)
-    assert (create.key, merge.key) == ("create", "merge")
+    found = [one.key for one in sqlglot.parse(statements(held, dialect), read=dialect)]
+    assert found == [*["create"] * 3, "merge", *["delete"] * 3]
 
 
 def test_the_merge_brings_a_table_to_the_feed_and_rewrites_only_what_differs():
     held = kinds(told(), names_of(told(), TARGETS["warehouse"]))
-    create, merge = statements(held, "duckdb").removesuffix(";\n").split(";\n")
+    made, merge = statements(held, "duckdb").split("MERGE", 1)
+    merge, cleared = merge.split(";\n", 1)
     first, second = told(20), told(22, p_churn=0.5)
     found = delta(second, first)
     with duckdb.connect() as connection:
-        connection.execute(create)
         rewritten = []
-        for stage in (first, second, second):
-            connection.register("customer_scores_stage", stage)
-            rewritten += connection.execute(merge).fetchone()
+        for rows in (first, second, second):
+            connection.execute(made)
+            connection.register("loaded", rows)
+            connection.execute("INSERT INTO customer_scores_stage BY NAME FROM loaded")
+            rewritten += connection.execute(f"MERGE{merge}").fetchone()
+            connection.execute(cleared)
         there = connection.sql(
             "SELECT customer_id, p_churn FROM customer_scores ORDER BY customer_id"
         ).fetchall()
     assert rewritten == [20, len(found.changed) + 2, 0]
     assert [row[0] for row in there] == second["customer_id"].tolist()
     assert [row[1] for row in there] == second["p_churn"].tolist()
+
+
+def test_the_statements_run_as_they_are_before_and_after_loading_and_delete_who_left():
+    sql = statements(kinds(told(), names_of(told(), TARGETS["warehouse"])), "duckdb")
+    with duckdb.connect() as connection:
+        for rows, left in ((told(20), []), (told(20).tail(2), ["Z", "007"])):
+            connection.execute(sql)
+            connection.register("loaded", rows)
+            connection.register("gone", pd.DataFrame({"customer_id": pd.Series(left, dtype="str")}))
+            connection.execute("INSERT INTO customer_scores_stage BY NAME FROM loaded")
+            connection.execute("INSERT INTO customer_scores_left FROM gone")
+            connection.execute(sql)
+        there = connection.sql("SELECT customer_id FROM customer_scores").df()["customer_id"]
+        waiting = connection.sql(
+            "SELECT count(*) FROM (SELECT customer_id FROM customer_scores_stage "
+            "UNION ALL SELECT customer_id FROM customer_scores_left)"
+        ).fetchall()
+    assert sorted(there) == sorted({*told(20)["customer_id"]} - {"Z", "007"})
+    assert waiting == [(0,)]
 
 
 # --- business intelligence -----------------------------------------------------------------------
@@ -247,6 +278,14 @@ def test_the_star_carries_exact_values_with_their_intervals():
 def test_a_star_without_segments_or_purchases_has_empty_tables():
     tables = made(scores()[["customer_id", "model_id"]], segments=None)
     assert [len(tables[name]) for name in KEYS] == [1, 0, 6, 0, 0]
+    types = {name: made(scores())["segments"][name].dtype for name in made(scores())["segments"]}
+    assert tables["segments"].dtypes.to_dict() == types
+
+
+def test_a_star_says_nothing_of_parts_that_do_not_leave():
+    found = made(scores().drop(columns="p_churn"))["segments"]
+    assert found["p_churn"].isna().all()
+    assert found["customers"].tolist() == [3.0, 3.0]
 
 
 def test_keys_that_do_not_hold_are_found():

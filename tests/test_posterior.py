@@ -85,7 +85,7 @@ def test_an_existing_run_is_not_overwritten_without_force(run: Path) -> None:
 def test_force_does_not_delete_a_directory_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
-    with pytest.raises(UsageError, match="not a bayesseg run"):
+    with pytest.raises(UsageError, match="is not a run"):
         save(posterior(), tmp_path / "photos", force=True)
     assert (tmp_path / "photos" / "cat.jpg").exists()
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from bayesseg.ingest import (
     read_purchases,
     read_table,
 )
+from bayesseg.ingest.findings import finding
 from bayesseg.ingest.objections import refused
 from bayesseg.report import build
 from bayesseg.report.card import card
@@ -591,6 +593,43 @@ def test_a_report_without_ids_has_no_row_about_one_person(page):
     ] * 2
     assert found["curve"] == []
     assert "buys every" not in page.html
+
+
+def test_a_report_without_ids_tells_nothing_of_fewer_than_eleven_rows(scores):
+    posterior, found = scores
+    findings = [
+        finding(
+            "duplicate", "note", 1, "1 row kept though an exact copy, adding 48.6173", "", [40317]
+        ),
+        finding("amount_outliers", "note", 70, "70 amounts outside, 2 with a robust z above 3.5"),
+        finding("refund", "note", 40, "40 negative amounts (301.25) netted", "", [5, 6]),
+        finding("date_gap", "warning", 1, "1 gap without any purchase, the longest of 9 days"),
+    ]
+    rows = {"in": 1000, "used": 960, "excluded": {"id_missing": 33, "after_as_of": 4, "refund": 3}}
+    quality = {
+        "completeness": {"id": {"present": 993, "missing": 7, "share": 0.993}},
+        "consistency": {"id_readable": {"asked": 993, "failing": 0, "share": 1.0}},
+        "duplicates": {"rows": 1, "amount": 48.6173},
+        "refunds": {"rows": 40, "share_of_rows": 0.04, "amount": 301.25, "share_of_amount": 0.02},
+        "amounts": {"positive": 900, "largest_share": 0.0104000929817, "iqr_outliers": {"rows": 70}}
+        | {"robust_z_outliers": {"rows": 2, "limit": 3.5}},
+        "time": {"longest_gap": 9, "odd_weeks": []},
+    }
+    told = {"rows": rows, "findings": findings, "quality": quality}
+    own = replace(posterior, manifest=posterior.manifest | {"accounting": told})
+    page = build(own, found.table, found.document)
+    data = page.data["sections"]["data"]["accounting"]
+    assert [one["code"] for one in data["findings"]] == ["refund", "date_gap"]
+    assert data["rows"]["excluded"] == {"id_missing": 33, "others": 7}
+    assert data["quality"]["duplicates"] == {"rows": None, "amount": None}
+    assert data["quality"]["completeness"]["id"]["present"] is None
+    assert data["quality"]["refunds"]["amount"] == 301.25
+    text = re.sub(r"data:image[^\"]+", "", page.html) + str(data)
+    assert not any(secret in text for secret in ("48.61", "0.01040", "'records'", "40317"))
+    assert "2 more observations are about fewer than 11 rows" in page.html
+    named = build(own, found.table, found.document, include_ids=True)
+    assert "adding 48.6173" in named.html
+    assert named.data["sections"]["data"]["accounting"]["rows"] == rows
 
 
 # --- the model card ------------------------------------------------------------------------------

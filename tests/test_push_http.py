@@ -7,14 +7,9 @@ import subprocess
 from dataclasses import replace
 
 import crm_servers
-import pandas as pd
-import push_case
 import pytest
-from typer.testing import CliRunner
 
-from bayesseg.cli import app
 from bayesseg.errors import ArtefactBad, DestinationFailed, Locked, UsageError
-from bayesseg.feed.targets import TARGETS
 from bayesseg.push import hubspot, salesforce
 from bayesseg.push.http import Patience
 from bayesseg.push.pushed import Pushed
@@ -474,55 +469,96 @@ def test_the_daily_requests_of_salesforce_end_the_push(tmp_path):
         assert (len(crm.asked), "tomorrow" in caught.value.fix) == (1, True)
 
 
-# --- the verb ------------------------------------------------------------------------------------
+# --- answers that are none -----------------------------------------------------------------------
+
+ODD = [
+    (429, {"policyName": 7, "message": ["x"]}),
+    (200, {"results": ["x"], "errors": ["y"]}),
+    (200, {"results": 7, "errors": {"context": "c"}}),
+    (207, {"results": [{"properties": 1}], "errors": [{"context": "c", "errors": ["z"]}]}),
+    (400, ["wrong"]),
+    (404, "no"),
+    (200, []),
+]
 
 
-def verb(monkeypatch, folder, crm, name, *more, token=None):
-    """``bayesseg push`` to a server here, in this process."""
-    target = TARGETS[name]
-    crm.fields = (target.key, *map(target.name, ("segment", *feed_columns(folder))))
-    monkeypatch.setenv(f"{name.upper()}_TOKEN", token or crm.token)
-    with crm_servers.serving(crm, getattr(crm_servers, name)) as address:
-        words = ["push", str(folder / "scores.parquet"), "--to", name, "--address", address]
-        state = ["--state", str(folder / "state.parquet")]
-        return CliRunner().invoke(app, [*words, *state, *more])
+@pytest.mark.parametrize(("status", "document"), ODD)
+def test_hubspot_or_a_proxy_may_answer_anything(status, document):
+    with at_hubspot() as (crm, settings):
+
+        def odd(*_):
+            return crm_servers.said(status, document)
+
+        with crm_servers.serving(crm, odd) as address:
+            settings = replace(settings, address=address)
+            try:
+                found = to_hubspot(crm, settings, batches(2))
+            except DestinationFailed:
+                found = Pushed()
+        assert found.inserted + found.updated == 0
 
 
-def feed_columns(folder):
-    if not (folder / "scores.parquet").exists():
-        push_case.write(folder)
-    return [*pd.read_parquet(folder / "scores.parquet"), "risk_tier", "value_band", "model_name"]
+@pytest.mark.parametrize(
+    "answer", [(200, b"<html>welcome</html>"), (201, b"[]"), (200, b'{"id": "1"}')]
+)
+def test_salesforce_or_a_proxy_may_answer_anything(tmp_path, answer):
+    with at_salesforce(tmp_path) as (crm, settings):
+
+        def odd(*_):
+            return answer[0], {}, answer[1]
+
+        with crm_servers.serving(crm, odd) as address, pytest.raises(DestinationFailed):
+            to_salesforce(crm, replace(settings, address=address), batches(2))
 
 
-@pytest.mark.parametrize("name", ["hubspot", "salesforce"])
-def test_the_verb_lists_refused_rows_and_tells_them_again(monkeypatch, tmp_path, name):
-    crm = crm_servers.Crm(bad={"c00007": "Invalid, value"}, busy_polls=0)
-    done = verb(monkeypatch, tmp_path, crm, name)
-    assert done.exit_code == 7, done.stderr
-    rejects = pd.read_csv(tmp_path / "state.rejects.csv")
-    assert rejects.values.tolist() == [["c00007", "Invalid, value"]]
-    assert len(crm.records) == 39
-    crm.bad.clear()
-    assert verb(monkeypatch, tmp_path, crm, name).stdout.startswith(
-        f"{name}: 1 inserted, 0 updated, 39 unchanged"
-    )
-    assert len(crm.records) == 40
+# --- emptying ------------------------------------------------------------------------------------
+
+NOTHING = {"segment": None, "clv": None}
 
 
-@pytest.mark.parametrize("name", ["hubspot", "salesforce"])
-def test_the_verb_sends_nothing_where_nothing_changed(monkeypatch, tmp_path, name):
-    crm = crm_servers.Crm(busy_polls=0)
-    assert verb(monkeypatch, tmp_path, crm, name).exit_code == 0
-    asked = len(crm.asked)
-    again = verb(monkeypatch, tmp_path, crm, name)
-    assert (again.exit_code, len(crm.asked)) == (0, asked)
-    assert "0 inserted, 0 updated, 40 unchanged" in again.stdout
+def test_hubspot_empties_whom_it_has_and_makes_nobody():
+    with at_hubspot(traces=False, bad={"c2": "not today"}) as (crm, settings):
+        crm.records |= {one: {"customer_id": one, "clv": 1} for one in ("c0", "c2")}
+        rows = [{"customer_id": one, **NOTHING} for one in ("c0", "c1", "c2")]
+        found = hubspot.clear(iter([rows]), settings, crm.token, [].append)
+        assert found == Pushed(removed=2, refused=(("c2", "not today"),))
+        assert crm.records["c0"] == {"customer_id": "c0", "segment": "", "clv": ""}
+        assert [*crm.records] == ["c0", "c2"]
 
 
-@pytest.mark.parametrize("name", ["hubspot", "salesforce"])
-def test_the_verb_never_shows_a_token_and_forgets_nothing_when_refused(monkeypatch, tmp_path, name):
-    crm = crm_servers.Crm()
-    done = verb(monkeypatch, tmp_path, crm, name, "--debug", token="wrong-token-1234")
-    assert done.exit_code == 6
-    assert "wrong-token-1234" not in done.output
-    assert not (tmp_path / "state.parquet").exists()
+def test_hubspot_says_who_is_not_there_in_an_answer_for_the_batch():
+    with at_hubspot() as (crm, settings):
+        crm.records["c0"] = {"clv": 1}
+        rows = [{"customer_id": one, **NOTHING} for one in ("c0", "c1")]
+        found = hubspot.clear(iter([rows]), settings, crm.token, [].append)
+        assert (found, len(crm.asked), [*crm.records]) == (Pushed(removed=2), 1, ["c0"])
+
+
+def test_salesforce_empties_whom_it_has_and_makes_nobody(tmp_path):
+    with at_salesforce(tmp_path, bad={"c2": "not today"}) as (crm, settings):
+        odd = "a/b c?é"
+        crm.records |= {one: {"customer_id": one, "clv": "1"} for one in (odd, "c2")}
+        rows = [{"customer_id": one, **NOTHING} for one in (odd, "c1", "c2")]
+        login = salesforce.Login(token=crm.token)
+        found = salesforce.clear(iter([rows]), settings, login, [].append)
+        assert (found.removed, [one for one, _ in found.refused]) == (2, ["c2"])
+        assert crm.records[odd] == {"customer_id": odd, **NOTHING}
+        assert [*crm.records] == [odd, "c2"]
+
+
+@pytest.mark.parametrize("row", [{"Nobody__c": "c0", "clv": None}, {"customer_id": "c0", "No": 1}])
+def test_salesforce_without_the_field_is_not_taken_for_done(tmp_path, row):
+    with at_salesforce(tmp_path) as (crm, settings):
+        crm.records["c0"] = {"clv": "1"}
+        login = salesforce.Login(token=crm.token)
+        with pytest.raises(DestinationFailed, match="Salesforce refuses"):
+            salesforce.clear(iter([[row]]), settings, login, [].append)
+
+
+def test_salesforce_empties_only_when_jobs_that_were_cut_off_are_over(tmp_path):
+    with at_salesforce(tmp_path) as (crm, settings):
+        cut_off(crm, settings, iter([[{"customer_id": "a", "clv": 1}]]))
+        login = salesforce.Login(token=crm.token)
+        rows = [{"customer_id": "a", "clv": None}]
+        salesforce.clear(iter([rows]), settings, login, [].append)
+        assert crm.records["a"]["clv"] is None

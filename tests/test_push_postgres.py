@@ -1,6 +1,7 @@
 """Scores in a table of a real PostgreSQL server: what stands there is what the newest scores say."""
 
 import json
+import re
 import threading
 from dataclasses import replace
 from functools import partial
@@ -18,8 +19,12 @@ from bayesseg.errors import (
     DestinationFailed,
     GateFailed,
     Locked,
+    ResourcesMissing,
     RowsRefused,
+    UsageError,
 )
+from bayesseg.ingest import read_key, read_objections
+from bayesseg.ingest.database import postgres_rows
 from bayesseg.push import transaction as transactions
 from bayesseg.push.postgres import Order, push
 from bayesseg.push.pushed import Pushed
@@ -62,7 +67,7 @@ def cli(postgres, table, tmp_path, monkeypatch):
 
     def call(*words):
         where = ("--to", "postgres", "--table", table)
-        return CliRunner().invoke(app, ["push", *map(str, words), *where])
+        return CliRunner().invoke(app, ["push", *where, *map(str, words)])
 
     return call
 
@@ -176,7 +181,9 @@ def test_too_much_at_once_is_refused_unless_forced_with_a_reason(send, ask, tabl
         send(1, 30)
     assert (caught.value.code, caught.value.exit_code) == ("blast_radius", 4)
     assert held(ask, table) == before
-    assert send(1, 30, **FORCED) == Pushed(updated=30, gone=10)
+    done = send(1, 30, **FORCED)
+    assert replace(done, overruled=()) == Pushed(updated=30, gone=10)
+    assert [code for code, _ in done.overruled] == ["blast_radius"]
     assert ledger(ask, table, "reason")[-1] == (f"blast_radius: {FORCED['reason']}",)
 
 
@@ -188,9 +195,70 @@ def test_a_table_with_other_columns_is_refused_with_what_to_run(send, ask, table
         send()
     assert (caught.value.exit_code, caught.value.code) == (7, "table_differs")
     assert ask(f"SELECT count(*) FROM {table}") == [(0,)]
+    ask(f"INSERT INTO {table} VALUES ('c00001', 3, 'of others')")
     for statement in caught.value.fix.partition(": ")[2].split(";")[:-1]:
         ask(statement)
-    assert send() == Pushed(inserted=40)
+    assert send() == Pushed(inserted=39, updated=1)
+    assert ask(f"SELECT note, clv FROM {table} WHERE customer_id = 'c00001'") == [
+        ("of others", 100.0)
+    ]
+
+
+def test_what_is_no_table_of_customers_is_said_to_be_none(send, ask, table, postgres):
+    schema = table.partition(".")[0]
+    send()
+    ask(f"CREATE VIEW {schema}.seen AS SELECT * FROM {table}")
+    ask(f"CREATE TABLE {schema}.other (note text)")
+    order = Order(*scores())
+    with pytest.raises(UsageError, match="is a view"):
+        push(order, postgres, f"{schema}.seen", print)
+    with pytest.raises(RowsRefused, match="has no customer_id") as caught:
+        push(order, postgres, f"{schema}.other", print)
+    assert (caught.value.code, "ALTER" in caught.value.fix) == ("table_differs", False)
+    with pytest.raises(UsageError, match="where pushes are noted"):
+        push(order, postgres, f"{schema}.bayesseg_runs", print)
+
+
+def test_a_column_that_the_scores_no_longer_have_is_emptied(send, ask, table, postgres):
+    rows, document = scores()
+    push(Order(rows.assign(segment="S1"), document), postgres, table, print)
+    assert send(1) == Pushed(updated=40)
+    assert ask(f"SELECT DISTINCT segment, scored_at::date::text FROM {table}") == [
+        (None, "2026-01-02")
+    ]
+    assert send(1) == Pushed(unchanged=40)
+
+
+def test_a_table_keeps_its_guards_under_another_name(cli, send, ask, table, tmp_path, postgres):
+    send(2)
+    (tmp_path / "forget.txt").write_text("c00007\n")
+    cli("--erase", "forget.txt", "--tombstones", "gone.txt", "--key", "env:KEY")
+    ask(f"ALTER TABLE {table} RENAME TO renamed")
+    renamed = f"{table.partition('.')[0]}.renamed"
+    with pytest.raises(GateFailed) as caught:
+        push(Order(*scores(3)), postgres, renamed, print)
+    assert caught.value.code == "erased"
+    listed = read_objections(tmp_path / "gone.txt", read_key("env:KEY"))
+    with pytest.raises(GateFailed) as caught:
+        push(Order(*scores(1), objections=listed), postgres, renamed, print)
+    assert caught.value.code == "older_run"
+
+
+def test_what_is_made_is_said(send, table):
+    schema = table.partition(".")[0]
+    made = f"made the schema {schema}, the table {schema}.bayesseg_runs, the table {table}"
+    said = []
+    send(said=said, dry_run=True)
+    send(said=said)
+    send(1, said=said)
+    assert said == [f"would {made.replace('made', 'make')}", made]
+
+
+def test_nobody_into_an_empty_table_is_noted_nowhere(send, ask, table):
+    assert send(n=0) == Pushed()
+    assert ask("SELECT to_regclass($1::text) IS NULL", table) == [(True,)]
+    send(0)
+    assert len(ledger(ask, table, "run_id")) == 1
 
 
 def test_the_schema_printed_is_what_a_push_wants(cli, ask, table, tmp_path):
@@ -227,11 +295,59 @@ def test_a_user_without_rights_is_told_so(postgres, table, send, ask):
     ask("DROP ROLE IF EXISTS guest")
     ask("CREATE ROLE guest LOGIN PASSWORD 'guest-secret'")
     address = postgres.replace(postgres.split("//")[1].split("@")[0], "guest:guest-secret")
-    with pytest.raises(DestinationFailed, match="does not allow it: permission denied") as caught:
+    with pytest.raises(ResourcesMissing, match="does not allow it: permission denied") as caught:
         push(Order(*scores(1)), address, table, print)
-    assert "guest-secret" not in str(caught.value)
-    with pytest.raises(DestinationFailed, match="refuses the user or the password"):
+    assert ("guest-secret" in str(caught.value), caught.value.exit_code) == (False, 9)
+    with pytest.raises(ResourcesMissing, match="refuses the user or the password"):
         push(Order(*scores(1)), address.replace("guest-secret", "other-secret"), table, print)
+    with pytest.raises(ResourcesMissing, match="malformed"):
+        push(Order(*scores(1)), "shop at home", table, print)
+
+
+def test_rows_that_a_policy_hides_are_an_error_and_not_customers_who_left(
+    send, ask, table, postgres
+):
+    send(0)
+    schema = table.partition(".")[0]
+    ask("DROP ROLE IF EXISTS clerk")
+    ask("CREATE ROLE clerk LOGIN PASSWORD 'clerk-secret'")
+    ask(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO clerk")
+    ask(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO clerk")
+    ask(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    address = postgres.replace(postgres.split("//")[1].split("@")[0], "clerk:clerk-secret")
+    with pytest.raises(ResourcesMissing, match="row-level security"):
+        push(Order(*scores(1)), address, table, print)
+
+
+def test_a_trigger_that_leaves_rows_out_is_named(send, ask, table, monkeypatch):
+    send(0)
+    ask(
+        f"CREATE FUNCTION {table}_skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    ask(
+        f"CREATE TRIGGER hush BEFORE UPDATE ON {table} FOR EACH ROW "
+        f"WHEN (old.customer_id = 'c00003') EXECUTE FUNCTION {table}_skip()"
+    )
+    monkeypatch.setattr(transactions, "_WAITS", (0.0,))
+    before = held(ask, table)
+    with pytest.raises(RowsRefused, match="the trigger hush") as caught:
+        send(1)
+    assert caught.value.exit_code == 7
+    assert held(ask, table) == before
+
+
+def test_an_address_of_keywords_and_values_works(postgres, table, ask):
+    user, password, host, port, name = re.fullmatch(
+        r"postgresql://(.+):(.+)@(.+):(.+)/(.+)", postgres
+    ).groups()
+    words = f"host={host} port={port} user={user} password={password} dbname={name}"
+    assert push(Order(*scores()), words, table, print) == Pushed(inserted=40)
+    with postgres_rows(words, table, None) as rows:
+        assert rows.read_all().num_rows == 40
+    done = CliRunner().invoke(
+        app, ["check", "--from", "env:SHOP", "--table", table], env={"SHOP": words}
+    )
+    assert (password in done.output, "does not exist" in done.output) == (False, False)
 
 
 def test_a_server_that_is_not_there_is_tried_again_a_few_times(monkeypatch, table):
@@ -374,6 +490,139 @@ def test_the_erased_are_gone_everywhere_and_cannot_come_back(cli, ask, table, tm
     assert len(held(ask, table)) == 39
 
 
+def everything(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_dry_run_of_an_erasure_erases_nobody(cli, ask, table, tmp_path):
+    path = write(tmp_path)
+    cli(path)
+    (tmp_path / "forget.txt").write_text("c00007\n")
+    erase = ("--erase", "forget.txt", "--tombstones", "gone.txt", "--key", "env:KEY")
+    files, rows = everything(tmp_path), held(ask, table)
+    done = cli(path, *erase, "--dry-run", "--json")
+    document = json.loads(done.stdout)
+    assert (document["dry_run"], document["deleted"], document["unknown"]) == (True, 1, 0)
+    assert (everything(tmp_path), held(ask, table)) == (files, rows)
+    assert ledger(ask, table, "action") == [("push",)]
+    assert json.loads(cli(path, *erase, "--json").stdout)["deleted"] == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--schema",),
+        ("--exact",),
+        ("--campaign", "june", "--holdout", "0.3"),
+        ("--suppress-list", "forget.txt"),
+        ("--pseudonymise", "env:KEY"),
+        ("--force", "--reason", "why"),
+    ],
+)
+def test_what_says_nothing_beside_an_erasure_is_refused(cli, ask, table, tmp_path, more):
+    path = write(tmp_path)
+    cli(path)
+    (tmp_path / "forget.txt").write_text("c00007\n")
+    files, rows = everything(tmp_path), held(ask, table)
+    erase = ("--erase", "forget.txt", "--tombstones", "gone.txt", "--key", "env:KEY")
+    done = cli(path, *erase, *more)
+    assert (done.exit_code, f"{more[0]}" in done.output) == (2, True)
+    assert (everything(tmp_path), held(ask, table)) == (files, rows)
+
+
+def test_force_does_not_bring_back_the_erased(cli, ask, table, tmp_path):
+    path = write(tmp_path)
+    cli(path)
+    (tmp_path / "forget.txt").write_text("c00007\n")
+    cli("--erase", "forget.txt", "--tombstones", "gone.txt", "--key", "env:KEY")
+    done = cli(path, "--force", "--reason", "never mind", "--json")
+    assert json.loads(done.stdout)["error"]["code"] == "erased"
+    assert "c00007" not in held(ask, table)
+
+
+def test_what_was_overruled_is_said_and_told(cli, tmp_path):
+    cli(write(tmp_path, "new.parquet", 2))
+    done = cli(write(tmp_path, "old.parquet", 1, 20), "--force", "--reason", "a pilot", "--json")
+    document = json.loads(done.stdout)
+    assert sorted(document["overruled"]) == ["blast_radius", "older_run"]
+    assert len(document["warnings"]) == 2
+    assert all(one.startswith("overruled (a pilot): ") for one in document["warnings"])
+
+
+def test_a_second_key_of_erasures_is_refused(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("OTHER", KEY[::-1])
+    path = write(tmp_path)
+    cli(path)
+    for n in (1, 2):
+        (tmp_path / f"{n}.txt").write_text(f"c0000{n}\n")
+    assert cli("--erase", "1.txt", "--tombstones", "a.txt", "--key", "env:KEY").exit_code == 0
+    done = cli("--erase", "2.txt", "--tombstones", "b.txt", "--key", "env:OTHER")
+    assert (done.exit_code, "with another key" in done.output) == (2, True)
+    assert not (tmp_path / "b.txt").exists()
+    assert cli(path, "--suppress-list", "a.txt", "--suppress-key", "env:KEY").exit_code == 0
+
+
+def test_tables_where_nobody_was_looked_for_are_named(cli, send, table, tmp_path, postgres):
+    other = f"{table.partition('.')[0]}.other"
+    send()
+    push(Order(*scores()), postgres, other, print)
+    (tmp_path / "forget.txt").write_text("c00007\n")
+    done = cli("--erase", "forget.txt", "--tombstones", "gone.txt", "--key", "env:KEY", "--json")
+    assert any(f"looked for in {other}:" in one for one in json.loads(done.stdout)["warnings"])
+
+
+@pytest.mark.parametrize("buried", [True, False])
+def test_an_objector_goes_where_the_list_is_of_another_key_than_the_names(
+    cli, ask, table, tmp_path, monkeypatch, buried
+):
+    monkeypatch.setenv("OTHER", KEY[::-1])
+    path = write(tmp_path)
+    names = ("--pseudonymise", "env:KEY")
+    cli(path, *names)
+    (tmp_path / "no.txt").write_text("c00007\n")
+    if buried:
+        words = ["erase", "no.txt", str(write(tmp_path, "mine.parquet"))]
+        words += ["--tombstones", "gone.txt", "--key", "env:OTHER"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    some = ("--suppress-list", "gone.txt" if buried else "no.txt", "--suppress-key", "env:OTHER")
+    done = json.loads(cli(path, *names, *some, "--json").stdout)
+    assert (done["removed"], done["marked_inactive"], done["unchanged"]) == (1, 0, 39)
+    assert len(held(ask, table)) == 39
+
+
+def test_tombstones_of_another_key_than_the_names_do_not_meet_who_is_not_scored(
+    cli, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OTHER", KEY[::-1])
+    (tmp_path / "no.txt").write_text("c00039\n")
+    words = ["erase", "no.txt", str(write(tmp_path, n=40))]
+    CliRunner().invoke(app, [*words, "--tombstones", "gone.txt", "--key", "env:OTHER"])
+    names = ("--pseudonymise", "env:KEY")
+    done = cli(
+        "scores.parquet", *names, "--suppress-list", "gone.txt", "--suppress-key", "env:OTHER"
+    )
+    assert (done.exit_code, "who is no longer in these scores" in done.output) == (0, True)
+
+
+def test_a_part_that_the_document_does_not_judge_is_emptied(cli, ask, table, tmp_path):
+    path = write(tmp_path)
+    cli(path)
+    document = json.loads(path.with_suffix(".json").read_text())
+    del document["verdicts"]["spend"]
+    document["gates"] = [one for one in document["gates"] if one["part"] == "purchase"]
+    path.with_suffix(".json").write_text(json.dumps(document))
+    assert cli(path).exit_code == 0
+    assert ask(f"SELECT count(clv), count(value_band), count(p_churn) FROM {table}") == [(0, 0, 40)]
+
+
+def test_a_document_without_its_moment_is_damaged(cli, tmp_path):
+    path = write(tmp_path)
+    document = json.loads(path.with_suffix(".json").read_text()) | {"scored_at": "yesterday"}
+    path.with_suffix(".json").write_text(json.dumps(document))
+    done = cli(path)
+    assert (done.exit_code, "when they were made" in done.output) == (5, True)
+
+
 def test_an_older_list_of_tombstones_is_refused(cli, tmp_path):
     path = write(tmp_path)
     cli(path)
@@ -395,10 +644,10 @@ def test_a_failed_part_is_refused_and_its_reason_kept(cli, ask, table, tmp_path)
     done = cli(path)
     assert (done.exit_code, "failed its gates" in done.output) == (4, True)
     document = json.loads(path.with_suffix(".json").read_text())
-    document["released"] = {"purchase": "a pilot"}
+    document["released"] = {"purchase": "a pilot", "spend": "a pilot"}
     path.with_suffix(".json").write_text(json.dumps(document))
     assert cli(path, "--force", "--reason", "a pilot").exit_code == 0
-    assert ledger(ask, table, "reason") == [("purchase: a pilot",)]
+    assert ledger(ask, table, "reason") == [("purchase: a pilot; spend: a pilot",)]
 
 
 def test_a_campaign_marks_who_is_held_out_and_the_mark_stays(cli, ask, table, tmp_path):
@@ -420,7 +669,15 @@ def test_a_campaign_marks_who_is_held_out_and_the_mark_stays(cli, ask, table, tm
         (("--dsn", "env:NOWHERE"), "the environment has no variable"),
         (("--campaign", "june"), "go together"),
         (("--reason", "why"), "without --force"),
+        (("--dsn", "env:"), "names the variable that holds the address"),
+        (("--dsn", "env:NOWHERE"), "export NOWHERE='host=HOST dbname=DATABASE user=USER'"),
         (("--erase", "forget.txt"), "needs --tombstones and --key"),
+        (("--key", "env:KEY", "--tombstones", "x"), "says nothing without --erase"),
+        (("--state", "told.parquet", "--map", "crm.toml"), "--state, --map says nothing"),
+        (("--address", "https://x"), "--address says nothing"),
+        (("--schema", "--table", "bare"), "which schema 'bare' is in"),
+        (("--to", "hubspot", "--erase", "forget.txt"), "does not erase people in hubspot"),
+        (("--to", "hubspot", "--state", "told.parquet"), "--table says nothing"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(cli, tmp_path, words, why):

@@ -17,14 +17,15 @@ import report_case
 from page_case import Outline
 
 import bayesseg.report
-from bayesseg.decide import ranked
+from bayesseg.decide import certainty, ranked
 from bayesseg.decide.histories import customers_of, plan_for
 from bayesseg.posterior import to_datatree
 from bayesseg.report import Beside, build
+from bayesseg.report import gates as gates_module
 from bayesseg.report.blocks import Context, Details, Figure
 from bayesseg.report.figures import dots
 from bayesseg.report.rendering import plain
-from bayesseg.report.sections import SECTIONS
+from bayesseg.report.sections import SECTIONS, forecasts
 from bayesseg.report.sections.sampling import SEEN
 from bayesseg.report.small import shown_safely
 from bayesseg.report.words import load_words, spread
@@ -207,8 +208,17 @@ def test_every_gate_is_on_the_page_with_its_verdict(page, outline, run):
     assert page.data["sections"]["sampling"]["gates"] == json.loads(json.dumps(gates))
     assert f"{sum(g['passed'] for g in gates)} of {len(gates)} gates passed" in outline.text
     for gate in gates:
-        name = gate["name"].replace("_", " ").replace("backtest ", "Backtest from ")
-        assert name in outline.text
+        assert gates_module._name(load_words("en"), gate) in outline.text
+
+
+def test_every_gate_has_a_name_in_words():
+    gates = Path(bayesseg.report.__file__).parents[1] / "gates"
+    code = "".join(path.read_text("utf-8") for path in gates.glob("*.py"))
+    names = set(re.findall(r'judge\(\s*s,\s*f?"([a-z_]+?)_?["{]', code)) - {"backtest"}
+    assert len(names) > 15
+    assert {
+        name for name in names if not load_words("en").has(f"sampling.gates.names.{name}")
+    } == set()
 
 
 def test_a_missed_backtest_is_told_by_how_far_it_missed(outline):
@@ -441,11 +451,17 @@ def test_places_on_a_list_are_as_sure_as_drawn_stakes_say(page, run):
         lost = -np.expm1(-discount * span) / discount + np.expm1(-left * span) / left
         stake[:, s] = alive * rate * lost * spend["p"] / nu
     top = int(np.ceil(0.1 * count))
+    sure = page.data["sections"]["customers"]["save"]["certainty"]
+    assert (sure["of"], sure["top"]) == (count, top)
     ranks = np.argsort(np.argsort(-stake, axis=0, kind="stable"), axis=0)
     expected = (ranks < top).mean(axis=1)
     found = np.array([row["p_top"] for row in listed])
     assert np.abs(found - expected[: len(found)]).max() < 0.25
     assert found[:top].sum() == pytest.approx(expected[:top].sum(), rel=0.1)
+    belong = (ranks[:top] < top).sum(axis=0)
+    assert sure["belong"]["mean"] == pytest.approx(belong.mean(), rel=0.1)
+    ends = [sure["belong"]["lo"], sure["belong"]["hi"]]
+    assert ends == pytest.approx(np.quantile(belong, [0.05, 0.95]), abs=3)
 
 
 def _fresh(theta, columns, rng):
@@ -460,6 +476,67 @@ def _fresh(theta, columns, rng):
     rate = rng.gamma(theta["r"] + x, 1 / (theta["alpha"] + np.where(alive, T, t_x)))
     drop = rng.beta(theta["a"] + ~alive, theta["b"] + x + alive)
     return np.stack([alive.astype(float), rate, drop, np.zeros(len(x))], axis=1)
+
+
+def test_a_long_list_says_of_how_many_its_order_is_drawn(run, monkeypatch):
+    posterior, scores = run
+    monkeypatch.setattr(certainty, "MOST", 120)
+    page = build(posterior, scores.table, scores.document, include_ids=True)
+    text = Outline(page.html).text
+    assert "12 customers in the first tenth of the first 120 on this list" in text
+    assert page.data["sections"]["customers"]["save"]["on_the_list"] > 120
+
+
+def test_nothing_is_said_of_ranks_that_are_not_shown(page, other):
+    assert "Under each rank" in Outline(page.html).text
+    assert "Under each rank" not in Outline(other.html).text
+
+
+def test_one_quantity_has_one_interval(sections):
+    """Cards speak of these customers; the heat map does not give another interval of the same."""
+    (portrait,) = (one for one in sections if one.id == "portrait")
+    (heat,) = (one for one in portrait.blocks if getattr(one, "id", "") == "heat")
+    row = next(row for row in heat.rows if row[0].text == "Share that bought again")
+    (cards,) = (one.data["segments"] for one in sections if one.id == "segments")
+    words = load_words("en")
+    for cell, one in zip(row[1:], cards, strict=True):
+        mean, span = words.halves(one["profile"]["has_repeated"], "percent")
+        assert (cell.text, cell.small) == (mean, f"({span})" if span else "")
+
+
+def test_customers_drawn_are_said_to_be_some_of_all(sections):
+    (fit,) = (one for one in sections if one.id == "fit")
+    said = " ".join(text for one in fit.blocks for text in getattr(one, "paragraphs", ()))
+    assert "drawn at random (2,000 of the 2,357 customers of 1997-09-30" in said
+
+
+def test_a_forecast_that_was_right_has_no_sign():
+    said = [forecasts._signed(load_words("en"), bias) for bias in (0.0, -0.0, 0.05, -0.05)]
+    assert said == ["0%", "0%", "+5%", "−5%"]
+
+
+def test_the_curve_of_value_tells_nothing_of_fewer_than_eleven(run):
+    """241 customers: steps of a twentieth, 12 of them; the curve is what stands in the data."""
+    posterior, scores = run
+    page = build(posterior, scores.table.head(241), scores.document)
+    found = page.data["sections"]["forecasts"]["concentration"]
+    assert np.diff(found["customers"]).min() * 241 >= 11
+    assert set(found["top"]) == {"0.05", "0.1", "0.2", "0.5"}
+    value = np.sort(scores.table["clv"].head(241).fillna(0).to_numpy())[::-1]
+    held = np.interp(0.1, np.linspace(0, 1, 242), np.append(0, value.cumsum()) / value.sum())
+    assert found["top"]["0.1"] == pytest.approx(held)
+    assert found["value"][2] == found["top"]["0.1"]
+
+
+def test_what_the_page_says_of_calibration_is_what_was_found():
+    root = Path(bayesseg.report.__file__).parents[2]
+    whole = tomllib.loads((root / "docs/calibration.toml").read_text("utf-8"))
+    told = tomllib.loads((root / "bayesseg/report/calibrated.toml").read_text("utf-8"))
+    keys = ("simulations", "customers", "quantities", "verdict")
+    assert told["version"] == whole["version"]
+    assert told["families"] == {
+        one["family"]: {key: one[key] for key in keys} for one in whole["verdicts"]
+    }
 
 
 def test_a_prior_that_pulls_is_seen_and_one_that_does_not_is_not():

@@ -310,7 +310,8 @@ def test_the_report_tells_what_drift_found(run, moved):
     counted = replace(run, manifest=run.manifest | {"customers": {"all": 300}})
     case = Context(counted, None, {}, words, include_ids=False, tree=None, beside=beside)
     section = stability_section.section(case)
-    assert f"Against later data: {words('drift.verdict.' + moved['status'])}." in said(section)
+    status = words(f"drift.verdict.{moved['status']}")
+    assert words("steady.found", status=status) in said(section)
     figures = [one for one in section.blocks if isinstance(one, Figure)]
     assert {one.of for one in figures} == {"drift"}
     assert section.data == {"stability": None, "drift": moved}

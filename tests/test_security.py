@@ -36,7 +36,13 @@ HOSTILE = [
     "{{ 7 * 7 }}",
     "${HOME}`id`",
 ]
-UNUSABLE = ["\x1b[31mred\x1b]0;owned\x07", "a\u202etxt.exe", "x" * 10_240, "zero\u200bwidth"]
+UNUSABLE = [
+    "\x1b[31mred\x1b]0;owned\x07",
+    "a\u202etxt.exe",
+    "x" * 10_240,
+    "zero\u200bwidth",
+    "next\x85line",
+]
 """Ids that drive a terminal, turn the line, flood it or hide: never scored, only set aside."""
 WORDS = ("--date", "date", "--amount", "amount", "--customer-id", "id", "--max-bad", "0.5")
 WORDS += ("--as-of", "1998-06-30")

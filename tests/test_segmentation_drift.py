@@ -159,6 +159,20 @@ def test_few_of_the_same_customers_are_compared_with_as_few(run, data):
     assert {one["status"] for one in found} == {"stable"}
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.69, "comes back only in part"), (0.5, "does not come back")]
+)
+def test_how_much_of_a_segment_comes_back_is_said(plain, value, said):
+    first, *rest = plain["refit"]["segments"]
+    ends = {
+        end: {"mean": mean, "lo": mean, "hi": mean}
+        for end, mean in (("jaccard", value), ("without_change", 0.9))
+    }
+    refit = plain["refit"] | {"segments": [first | ends | {"changed": True}, *rest]}
+    found = judged(plain | {"refit": refit})["reasons"]
+    assert any(f"{said} in a refit: Jaccard {value:.2f}" in one["says"] for one in found)
+
+
 @pytest.mark.parametrize(("usual", "status"), [(0.4, "stable"), (0.9, "refit")])
 def test_a_segment_that_never_comes_back_is_not_missed(plain, usual, status):
     first, *rest = plain["refit"]["segments"]

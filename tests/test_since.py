@@ -157,6 +157,8 @@ def test_other_horizons_and_an_earlier_day_are_refused():
         compared(table(a={}), table("2025-06-08", a={}))
     with pytest.raises(InputRejected, match="have no clv"):
         compared(table(a={}).drop(columns="clv"), table(a={}))
+    with pytest.raises(InputRejected, match="of nobody"):
+        compared(table(a={}), table(a={}).head(0))
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +175,34 @@ def files(tmp_path_factory, cdnow_orders):
     new = report_case.replace(
         old, parts=parts, manifest={**old.manifest, "model_id": "beef" * 16, "as_of": "1997-09-30"}
     )
+    later = report_case.replace(new, manifest={**new.manifest, "as_of": "1997-10-31"})
     for name, posterior, day in (
         ("last", old, "09-30"),
         ("same", old, "10-31"),
         ("refit", new, "09-30"),
+        ("later", later, "10-31"),
     ):
         scores = score(posterior, known[day], settings)
         write_scores(scores, str(folder / f"{name}.parquet"), "parquet", Shell())
     report_case.saved(old, folder / "old")
     report_case.saved(new, folder / "new")
+    report_case.saved(later, folder / "fitted_later")
+    for name, words, some in (
+        ("margin", {"margin": 0.3}, known["10-31"]),
+        ("other", {}, report_case.replace(known["10-31"], ids=known["10-31"].ids + "x")),
+        ("half", {}, known["10-31"].take(np.arange(0, len(known["10-31"]), 2))),
+    ):
+        scores = score(old, some, report_case.replace(settings, **words))
+        write_scores(scores, str(folder / f"{name}.parquet"), "parquet", Shell())
+    bare = pd.DataFrame({"customer_id": ["a"], "model_id": ["m"], "segment": ["s"]})
+    bare_document = {"model_id": "m", "settings": {"margin": 1.0, "annual_discount": 0.1}}
+    document = {**scores.document, **bare_document}
+    write_scores(
+        report_case.replace(scores, table=bare, document=document),
+        str(folder / "segs.parquet"),
+        "parquet",
+        Shell(),
+    )
     return folder, new, settings
 
 
@@ -243,3 +264,38 @@ def test_who_objected_is_on_neither_side(files, tmp_path):
     fewer = json.loads(prioritise(*words, "--suppress-list", tmp_path / "stop.txt").stdout)
     assert fewer["customers"] == all_of_them[1:]
     assert fewer["since"]["moves"]["left"]["customers"] == 0
+
+
+def test_a_run_fitted_to_a_later_day_tells_apart_what_it_moved(files):
+    folder, _, _ = files
+    words = (folder / "later.parquet", "--since", folder / "last.parquet", "--json")
+    done = prioritise(*words, "--model", folder / "fitted_later")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["since"]
+    assert (found["model_changed"], found["told_apart"]) == (True, True)
+    assert "model" in {cause for one in found["moves"].values() for cause in one["causes"]}
+
+
+REFUSED = {
+    "margin": (2, "count money in other ways (margin 1.0, now 0.3)"),
+    "other": (3, "no customer of the last scoring is in these scores"),
+    "segs": (3, "have no p_churn"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_scores_that_do_not_compare_are_refused(files, name):
+    folder, _, _ = files
+    code, said = REFUSED[name]
+    done = prioritise(folder / f"{name}.parquet", "--since", folder / "last.parquet")
+    assert (done.exit_code, said in " ".join(done.stderr.split())) == (code, True), done.output
+
+
+def test_half_the_customers_gone_are_doubted(files):
+    folder, _, _ = files
+    done = prioritise(folder / "half.parquet", "--since", folder / "last.parquet")
+    assert done.exit_code == 0, done.output
+    assert "are gone" in done.stderr
+    assert "of the same shop" in " ".join(done.stderr.split())
+    whole = prioritise(folder / "same.parquet", "--since", folder / "last.parquet")
+    assert "of the same shop" not in " ".join(whole.stderr.split())

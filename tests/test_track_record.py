@@ -108,6 +108,23 @@ def test_a_log_of_what_came_alone_gives_the_same_totals(scored, cdnow_orders, en
     assert found["customers"]["absent"] == 0
 
 
+def test_a_log_that_begins_within_the_horizon_is_refused(scored, cdnow_orders):
+    day = cdnow_orders["date"].dt.date
+    found = judged(scored[1], cdnow_orders[day > AS_OF + timedelta(days=record.CLOSED_DAYS)])
+    assert found["totals"]["purchases"]["actual"] > 0
+    with pytest.raises(InputRejected, match="the data begin on 1997-10-07") as refused:
+        judged(scored[1], cdnow_orders[day > AS_OF + timedelta(days=1 + record.CLOSED_DAYS)])
+    assert refused.value.code == "too_late"
+
+
+def test_the_log_of_another_shop_is_refused(scored, cdnow_orders):
+    day = cdnow_orders["date"].dt.date
+    other = cdnow_orders.assign(customer_id="x" + cdnow_orders["customer_id"])
+    for log in (other, other[day > AS_OF]):
+        with pytest.raises(InputRejected, match="no customer of the scores is in the data"):
+            judged(scored[1], log)
+
+
 def test_erased_customers_are_left_out_and_totals_scaled_to_the_others(scored, cdnow_orders, entry):
     table = scored[1].table
     erased = table["customer_id"].iloc[1::8]
@@ -296,6 +313,32 @@ def test_flags_that_do_not_go_together_are_refused(files, words, said):
     done = validate(files / "orders.csv", *words)
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
+
+
+def test_money_is_shown_of_horizons_of_value_that_do_not_overlap(scored, entry):
+    """Quarters apart: purchases over 90 days never overlap, value over 180 days does every time."""
+    starts = [AS_OF + timedelta(days=90 * k) for k in range(5)]
+    log = [
+        entry
+        | {"as_of": day.isoformat(), "until": (day + timedelta(days=90)).isoformat()}
+        | {"money_from": (day + timedelta(days=180)).isoformat()}
+        for day in starts
+    ]
+    posterior, scores = scored
+    beside, words = Beside(record=log), load_words("en")
+    found = section(Context(posterior, scores.table, scores.document, words, False, None, beside))
+    tables = {one.title: one.table for one in found.blocks if getattr(one, "table", None)}
+    shown = [[row[0].text for row in table.rows] for table in tables.values()]
+    every = [day.isoformat() for day in starts]
+    assert shown[:2] == [every, [every[0], every[2], every[4]]]
+
+
+def test_a_small_segment_cannot_be_told_from_the_total(scored):
+    """Of S3, 7 customers: S2, the next smallest, goes with it, or it would be all less the others."""
+    table = scored[1].table.head(100)
+    ids = np.repeat(["S1", "S2", "S3"], [60, 33, 7])
+    told = record._segments(table.assign(segment=ids, segment_name=ids), np.zeros(100, dtype=int))
+    assert [one["id"] for one in told] == ["S1"]
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

@@ -112,12 +112,25 @@ def test_means_by_x_are_those_of_a_group_by() -> None:
 
 
 def test_reliability_keeps_all_customers_and_puts_equal_probabilities_together() -> None:
-    p = np.array([0.1] * 50 + [0.4] * 30 + [0.9] * 20)
-    bought = np.array([0] * 50 + [1] * 30 + [1] * 20)
+    p = np.array([0.1] * 50 + [0.4] * 30 + [0.9] * 40)
+    bought = np.array([0] * 38 + [1] * 12 + [1, 0] * 15 + [1] * 28 + [0] * 12)
     found = metrics.reliability(p, bought)
-    assert sum(row["customers"] for row in found) == 100
-    assert found[0]["expected"] == pytest.approx(0.1)
-    assert found[0]["actual"] == 0.0
+    assert [row["customers"] for row in found] == [50, 70]
+    assert [row["expected"] for row in found] == pytest.approx([0.1, (30 * 0.4 + 40 * 0.9) / 70])
+    assert [row["actual"] for row in found] == pytest.approx([12 / 50, 43 / 70])
+
+
+def test_reliability_is_of_eleven_buyers_and_eleven_others_and_of_everybody() -> None:
+    rng = np.random.default_rng(4)
+    p = rng.uniform(0, 0.3, 241)
+    bought = (rng.uniform(size=241) < p).astype(np.int64)
+    found = metrics.reliability(p, bought)
+    buyers = [round(row["actual"] * row["customers"]) for row in found]
+    others = [row["customers"] - n for row, n in zip(found, buyers, strict=True)]
+    assert len(found) > 1
+    assert min(buyers + others) >= 11
+    assert (sum(buyers), sum(others)) == (bought.sum(), 241 - bought.sum())
+    assert metrics.reliability(p, np.arange(241) < 10) == []
 
 
 def test_a_total_is_inside_its_interval_or_not() -> None:

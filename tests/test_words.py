@@ -94,13 +94,13 @@ def test_no_line_breaks_before_a_mark_that_french_sets_apart():
         (
             "the data hardly inform kappa (posterior sd is 0.93 of the prior's)",
             "les données n’apprennent presque rien sur kappa (écart-type a posteriori\u00a0: 0,93 de "
-            "l’a priori)",
+            "celui de la loi a priori)",
         ),
         (
             "forecast purchases ran 22% low over 273 days from 1997-09-30 (1,234 [1,000, 1,500] "
             "against 1,999)",
-            "achats\u00a0: prévision 22\u00a0% trop basse sur 273 jours à partir du 30 septembre 1997 "
-            "(1\u202f234 [1\u202f000\u00a0; 1\u202f500] contre 1\u202f999)",
+            "achats\u00a0: prévision trop basse de 22\u00a0% sur 273 jours à partir du 30 septembre "
+            "1997 (1\u202f234 [1\u202f000\u00a0; 1\u202f500] contre 1\u202f999)",
         ),
         (
             "S1 loyal: took the place of S2 Moms and dads (Jaccard 0.71, kept from 0.75)",
@@ -109,12 +109,30 @@ def test_no_line_breaks_before_a_mark_that_french_sets_apart():
         ),
         (
             "rhat of r is 1.2, limit 1.01; WAIVED until 2026-12-31: agreed, 1.5 is fine",
-            "R-hat de r\u00a0: 1,2, limite 1,01\u00a0; DÉROGATION jusqu’au 31 décembre 2026\u00a0: "
-            "agreed, 1.5 is fine",
+            "R-hat de «\u00a0r\u00a0»\u00a0: 1,2, limite 1,01\u00a0; DÉROGATION jusqu’au 31 décembre "
+            "2026\u00a0: agreed, 1.5 is fine",
         ),
         (
             "the prior moves the estimate of r by 1.2 sd, alpha by 1.1 sd",
             "la loi a priori déplace l’estimation de r (de 1,2 écart-type), alpha (de 1,1 écart-type)",
+        ),
+        (
+            "the data hardly inform rate and r (posterior sd is 0.93 of the prior's)",
+            "les données n’apprennent presque rien sur «\u00a0rate\u00a0» et r (écart-type a "
+            "posteriori\u00a0: 0,93 de celui de la loi a priori)",
+        ),
+        ("champions (2)", "champions (2)"),
+        (
+            "LogNormal(median 1, sigma 1.5) per mean window",
+            "Log-normale(médiane 1\u00a0; sigma 1,5), par durée d’observation moyenne",
+        ),
+        (
+            "500 draws a chain were not enough and more will not do: another division lies 3.1 nats "
+            "below this one and agrees with it at 0.80 (Rand index); let bayesseg compare show which "
+            "number of segments holds, and fit that one",
+            "500 tirages par chaîne n’ont pas suffi et davantage n’y fera rien\u00a0: une autre "
+            "division est 3,1 nats sous celle-ci et s’accorde avec elle à 0,80 (indice de Rand)\u00a0; "
+            "voyez avec bayesseg compare quel nombre de segments tient, et ajustez celui-là",
         ),
         ("said by a gate of a later version", "said by a gate of a later version"),
     ],

@@ -22,15 +22,16 @@ def interval(values: Array, again: Array | None = None) -> dict[str, float]:
 def merged(counts: Sequence[int] | IntArray, smallest: int = SMALLEST) -> list[slice]:
     """Neighbouring cells put together, left to right, until each holds ``smallest``.
 
-    What is left at the end joins the last cell. Empty where all cells together are too few.
+    What is left at the end joins the last cell. Empty where all cells together are too few. Where
+    ``counts`` is (cells, kinds), each holds so many of every kind.
     """
     groups: list[slice] = []
-    start, held = 0, 0
-    for stop, count in enumerate(counts, start=1):
-        held += int(count)
-        if held >= smallest:
+    start, held = 0, np.zeros(np.shape(counts)[1:], dtype=np.int64)
+    for stop, count in enumerate(np.asarray(counts, dtype=np.int64), start=1):
+        held = held + count
+        if held.min() >= smallest:
             groups.append(slice(start, stop))
-            start, held = stop, 0
+            start, held = stop, np.zeros_like(held)
     if groups:
         groups[-1] = slice(groups[-1].start, len(counts))
     return groups

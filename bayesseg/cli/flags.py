@@ -119,7 +119,11 @@ List = Annotated[
 ]
 Lang = Annotated[
     str,
-    typer.Option("--lang", callback=_language, help="Language of the page: en or fr."),
+    typer.Option(
+        "--lang",
+        callback=_language,
+        help="Language of the page, or of the reasons in a list: en or fr.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Pseudonymise = Annotated[

@@ -64,4 +64,7 @@ def write(text: str, level: str = "info", **facts: Any) -> None:
         head = {"time": moment, "level": level, "verb": _current[0].verb}
         # in ASCII, for a stream that cannot encode a letter would break the line
         text = json.dumps({**head, "message": text.strip(), **facts})
-    print(text, file=sys.stderr, flush=True)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:  # whoever listened has gone: the work goes on, and says nothing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

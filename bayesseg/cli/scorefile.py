@@ -215,6 +215,11 @@ def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**said, "seal": _seal(said)}
 
 
+def intact(document: Mapping[str, Any]) -> bool:
+    """Whether the document still says what it was sealed with."""
+    return document.get("seal") == _seal(document)
+
+
 def _seal(document: Mapping[str, Any]) -> str:
     """The hash of a document less its own seal, and less what ``erase`` is about to make of it."""
     said = {name: item for name, item in document.items() if name not in ("seal", "erasing")}
@@ -238,7 +243,7 @@ def read_document(scores: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict) or "model_id" not in document:
         raise ArtefactBad(f"{path} is not the document of a score file", fix="score again")
-    if document.get("schema_version") != 1 and document.get("seal") != _seal(document):
+    if document.get("schema_version") != 1 and not intact(document):
         raise ArtefactBad(f"{path} has changed since it was written", fix="score again")
     if document.get("table", {}).get("sha256") != sha256_of(scores):
         raise ArtefactBad(

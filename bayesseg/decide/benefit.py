@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from bayesseg._types import Array
 from bayesseg.errors import UsageError
 
-_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _BETA = re.compile(rf"beta:\s*({_NUMBER})\s*,\s*({_NUMBER})")
+_SHARE = re.compile(r"(\d*[.,]?\d+|\d+[.,])\s*(%?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,31 @@ class Rate:
         return {"mean": self.mean, "beta": None if self.beta is None else list(self.beta)}
 
 
+def written(a: float, b: float) -> str:
+    """Beta(a, b) as ``rate_of`` reads it: ``beta:8,92``, four digits each."""
+    both = (np.format_float_positional(one, 4, fractional=False, trim="-") for one in (a, b))
+    return f"beta:{','.join(both)}"
+
+
 def rate_of(text: str) -> Rate:
-    """``0.08``, or ``beta:8,92``: as sure as 8 saved of 100 contacted make one.
+    """``0.08`` (also ``0,08`` and ``8%``), or ``beta:8,92``: as sure as 8 saved of 100 contacted are.
 
     Raises:
         UsageError: neither, or not between 0 and 1.
     """
     if match := _BETA.fullmatch(text.strip()):
         a, b = float(match[1]), float(match[2])
-        if a > 0 and b > 0:
+        if 0 < a < math.inf and 0 < b < math.inf:
             return Rate(a / (a + b), (a, b))
-    elif re.fullmatch(_NUMBER, text.strip()) and 0 < float(text) <= 1:
-        return Rate(float(text))
+    elif match := _SHARE.fullmatch(text.strip()):
+        mean = float(match[1].replace(",", ".")) / (100 if match[2] else 1)
+        if mean == 0:
+            raise UsageError(
+                "a save rate of 0 says that no contact works: nobody is worth one",
+                fix="leave --save-rate out for a list by value, or give what contacts achieve",
+            )
+        if mean <= 1:
+            return Rate(mean)
     raise UsageError(
         f"{text!r} is no save rate",
         fix="give the share of contacts that work, such as 0.08, or its uncertainty, such as beta:8,92",

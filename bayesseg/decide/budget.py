@@ -17,6 +17,8 @@ type BoolArray = npt.NDArray[np.bool_]
 POINTS = 50
 _STEPS = 80
 _GOLDEN = 0.6180339887498949
+_ROUNDING = 1 + 1e-9
+"""What sums of costs may exceed a budget by: fifty contacts at 1.20 are 60, whatever floats say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def fill(cost: Array, held: BoolArray, limits: Limits) -> tuple[BoolArray, BoolA
         Who is ``contacted``, and who is ``left`` alone for the hold-out only: would have fitted in
         their place. Both (N,).
     """
-    budget = np.inf if limits.budget is None else limits.budget
+    budget = np.inf if limits.budget is None else limits.budget * _ROUNDING
     places = len(cost) if limits.count is None else limits.count
     channel = np.zeros(len(cost), dtype=np.int64) if limits.channel is None else limits.channel
     capacity = np.array([len(cost)]) if limits.capacity is None else limits.capacity

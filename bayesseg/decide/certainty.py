@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from bayesseg._random import customer_keys
 from bayesseg._types import Array
+from bayesseg.aggregates.cells import interval
 from bayesseg.decide.histories import customers_of, plan_for, with_paid
 from bayesseg.decide.stakes import returned
 from bayesseg.posterior import Posterior
@@ -28,12 +30,28 @@ MOST = 5_000
 _ROWS = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure the places of the first customers of a list are.
+
+    Attributes:
+        ranks: ``p_top``, the probability to be in the top tenth of these, and ``rank_lo``, ``rank_hi``,
+            the central 90 % of the rank; in the order of the list.
+        top: how many customers are a tenth of them, rounded up.
+        belong: how many of the first ``top`` are in the top tenth: mean and central 90 %.
+    """
+
+    ranks: pd.DataFrame
+    top: int
+    belong: Mapping[str, float]
+
+
 def certainty(
     posterior: Posterior,
     document: Mapping[str, Any],
     listed: pd.DataFrame,
     which: str,
-) -> pd.DataFrame | None:
+) -> Certainty | None:
     """Ranks of a list's customers over draws of what each has at stake, given their own rates and state.
 
     What is drawn is the customer's rate of purchase, dropout, spend and whether they are still here;
@@ -46,9 +64,7 @@ def certainty(
         which: the list, ``"save"`` or ``"win-back"``.
 
     Returns:
-        For the first 5,000, in their order: ``p_top``, the probability to be in the top tenth of these,
-        and ``rank_lo``, ``rank_hi``, the central 90 % of the rank. None where the model needs attributes
-        of customers, which scores do not hold.
+        Of the first 5,000. None where the model needs attributes of customers, which scores do not hold.
     """
     import pandas as pd
 
@@ -59,7 +75,9 @@ def certainty(
     ranks = np.argsort(np.argsort(-_stakes(plan, listed, which), axis=0, kind="stable"), axis=0) + 1
     low, high = np.quantile(ranks, QUANTILES, axis=1)
     top = math.ceil(TOP * len(listed))
-    return pd.DataFrame({"p_top": (ranks <= top).mean(axis=1), "rank_lo": low, "rank_hi": high})
+    there = ranks <= top
+    found = pd.DataFrame({"p_top": there.mean(axis=1), "rank_lo": low, "rank_hi": high})
+    return Certainty(found, top, interval(there[:top].sum(axis=0).astype(np.float64)))
 
 
 def _stakes(plan: Plan, listed: pd.DataFrame, which: str) -> npt.NDArray[np.float32]:

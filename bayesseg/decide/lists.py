@@ -104,9 +104,15 @@ def yearly(span: pd.Series) -> pd.Series:
 def reasons(scores: pd.DataFrame, stake: str = "value_at_risk") -> pd.Series:
     """Why a customer is listed: "buys every 24 days, silent 51 days, worth 310 a year"."""
     facts, back = facts_of(scores, stake), stake == "win_back_value"
-    rhythm = ("bought" if back else "buys") + " every " + facts["gap"].astype("str") + " days"
+    gap = _days(facts["gap"]).where(facts["gap"] > 1, "day")
+    rhythm = ("bought every " if back else "buys every ") + gap
     rhythm = rhythm.where(~facts["once"], "bought once")
-    silent = ", silent " + facts["silent"].astype("str") + " days"
+    silent = ", silent " + _days(facts["silent"])
     worth = facts["worth"].map("{:,}".format).astype("str")
     span = ("in " + facts["span"].astype("str") + " days").where(~yearly(facts["span"]), "a year")
     return rhythm + silent + (", if back worth " if back else ", worth ") + worth + " " + span
+
+
+def _days(count: pd.Series) -> pd.Series:
+    """``1 day``, ``51 days``."""
+    return (count.astype("str") + " days").where(count != 1, "1 day")

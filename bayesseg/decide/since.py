@@ -67,14 +67,7 @@ def since(
         InputRejected: a table has no churn or value.
         UsageError: the tables do not compare: another horizon, or ``last`` is the later one.
     """
-    for table in (now, last):
-        if absent := [name for name in _NEEDED if name not in table]:
-            raise InputRejected(
-                f"these scores have no {', '.join(absent)}",
-                fix="score purchases with a model that has a purchase and a spend part",
-                code="scores_without_value",
-            )
-    days = _days_between(now, last)
+    days = days_between(now, last)
     refit = set(now["model_id"].unique()) != set(last["model_id"].unique())
     both = now.assign(tier=tiers[0].to_numpy()).merge(
         last.assign(tier=tiers[1].to_numpy()),
@@ -113,8 +106,24 @@ def since(
     return Monday(by[columns].reset_index(drop=True), document)
 
 
-def _days_between(now: pd.DataFrame, last: pd.DataFrame) -> int:
-    """Days from one as-of to the other, refused where the tables do not compare."""
+def days_between(now: pd.DataFrame, last: pd.DataFrame) -> int:
+    """Days from the as-of of ``last`` to that of ``now``.
+
+    Raises:
+        InputRejected: a table has no churn or value, or nobody in it.
+        UsageError: the tables do not compare: another horizon, or ``last`` is the later one.
+    """
+    for table in (now, last):
+        if absent := [name for name in _NEEDED if name not in table]:
+            raise InputRejected(
+                f"these scores have no {', '.join(absent)}",
+                fix="score purchases with a model that has a purchase and a spend part",
+                code="scores_without_value",
+            )
+        if table.empty:
+            raise InputRejected(
+                "these scores are of nobody", fix="give scores of customers", code="empty"
+            )
     for name in ("horizon_days", "value_horizon_days"):
         values = {int(value) for table in (now, last) for value in table[name].unique()}
         if len(values) > 1:

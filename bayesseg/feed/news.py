@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayesseg.errors import GateFailed
 from bayesseg.feed.rows import aligned, differ
+from bayesseg.scoring.table import unit_of
 
 LIMITS = {"appeared": 0.2, "disappeared": 0.2, "moved": 0.3}
 """The largest share of customers that may come, go, or change segment or tier at once."""
@@ -48,6 +49,16 @@ class Radius:
         return tuple(name for name, limit in LIMITS.items() if getattr(self, name) > limit)
 
 
+def whole(now: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """A feed with all of ``names``, null where it has nothing to say: else an old value stays."""
+    empty = {
+        name: pd.Series(None, now.index, "float64" if unit_of(name) else "str")
+        for name in names
+        if name not in now
+    }
+    return now.assign(**empty)
+
+
 def delta(
     now: pd.DataFrame, before: pd.DataFrame | None, columns: Iterable[str] | None = None
 ) -> Delta:
@@ -56,7 +67,7 @@ def delta(
     Compares ``columns`` but ``scored_at``, as they are shown, null equal to null. The
     ``model_id`` counts: ``feed`` leaves it as it was told while the numbers of a row stand, so it
     differs only where a row is told anew, and exact feeds (where a refit moves every number) differ
-    anyhow.
+    anyhow. A column that ``before`` lacks is news of everybody.
 
     Args:
         now: a feed.
@@ -68,8 +79,11 @@ def delta(
     now = now.reset_index(drop=True)
     old, known = aligned(before, now["customer_id"])
     differs = np.zeros(len(now), dtype=bool)
-    for name in set(now if columns is None else columns) - {"customer_id", "scored_at"}:
-        differs |= differ(now[name], old[name]) if name in old else True
+    for name in set(now if columns is None else columns) - {"customer_id"}:
+        if name not in old:
+            differs |= True
+        elif name != "scored_at":
+            differs |= differ(now[name], old[name])
     left = ~before["customer_id"].isin(now["customer_id"]).to_numpy()
     moved = pd.DataFrame({"segment_from": [], "segment_to": [], "customers": []})
     if "segment" in now and "segment" in old:
@@ -87,8 +101,20 @@ def delta(
     )
 
 
+def silenced(now: pd.DataFrame, before: pd.DataFrame, columns: Iterable[str]) -> int:
+    """How many customers were told something in ``columns`` before of which there is nothing now."""
+    old, _ = aligned(before, now["customer_id"])
+    gone = np.zeros(len(now), dtype=bool)
+    for name in columns:
+        if name in old:
+            gone |= (old[name].notna() & now[name].isna()).to_numpy(dtype=bool)
+    return int(gone.sum())
+
+
 def radius(now: pd.DataFrame, before: pd.DataFrame | None) -> Radius:
     """How much of what a destination holds would change at once.
+
+    A column of nothing moves nobody: a part of the model that failed must not hold up the others.
 
     Args:
         now: a feed.
@@ -100,7 +126,7 @@ def radius(now: pd.DataFrame, before: pd.DataFrame | None) -> Radius:
     old, known = aligned(before, now["customer_id"])
     moved = np.zeros(len(now), dtype=bool)
     for name in _PLACE:
-        if name in now and name in old:
+        if name in now and name in old and now[name].notna().any():
             moved |= known & differ(now[name], old[name])
     return Radius(
         appeared=float((~known).sum() / len(before)),

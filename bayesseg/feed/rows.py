@@ -55,6 +55,13 @@ _QUIET = (
 )
 """Told with a row and no reason to tell it again: where it comes from, and what is read off simulated
 futures (which alone would be news of half the customers every day)."""
+FOLLOWS = {
+    "risk_tier": "p_churn",
+    "value_band": "clv",
+    "segment_name": "segment",
+    "segment_probability": "segment",
+}
+"""What stands as still as another column does, and needs it for that."""
 _LIKELIER = 0.05
 """A segment stays while no other is likelier by more than this."""
 
@@ -66,7 +73,7 @@ def feed(
     *,
     exact: bool = False,
     holdout: NDArray[np.bool_] | None = None,
-    also: Iterable[str] = (),
+    columns: Iterable[str] = COLUMNS,
 ) -> pd.DataFrame:
     """What the destination is told: a pure function of the scores and of what it was told ``before``.
 
@@ -75,8 +82,10 @@ def feed(
     is shown, or its segment, holdout or verdict is another; then all of it is told anew, each number
     as the nearest point. So a row is of one scoring, a refit is no news of a customer whose numbers it
     leaves, and however long a row stands, a probability in it is within 0.05 of the last scores, money
-    and purchases within 13 % (or 1 of the currency, 0.01 purchases). Ends of intervals that are read off
-    simulated futures are other ones every day: they are told with a row and are no reason to tell it.
+    and purchases within 13 % (or 1 of the currency, 0.01 purchases). What is read off simulated futures
+    (``clv_pred_lo``, ``clv_pred_hi``, ``purchases_pred_lo``, ``purchases_pred_hi``, ``p_top_decile``) is
+    another number every day: it is told with a row, is no reason to tell it, and how far it may lag
+    behind the last scores has no bound.
 
     A segment stays while no other is likelier by more than 0.05, and the probability is that of the
     segment shown.
@@ -91,15 +100,16 @@ def feed(
         exact: the numbers as they are, whatever was told before.
         holdout: whether each row of ``scores`` is held out of a campaign, (N,), where it is no column
             of theirs.
-        also: further columns of the score table: ``segment_name`` and numbers that have a scale; with
-            ``exact`` any.
+        columns: what it holds: of ``COLUMNS`` those that the model has, and others of the score table:
+            ``segment_name`` and numbers that have a scale; with ``exact`` any.
 
     Returns:
-        One row a customer, sorted by id: those of ``COLUMNS`` that the model has, then ``also``. What
-        is unknown or withheld is null (NaN in a column of numbers), and nothing is infinite.
+        One row a customer, sorted by id, in the order of ``COLUMNS`` and then of ``columns``; beside
+        them the id, ``scored_at``, and what another column follows (``p_churn`` for ``risk_tier``).
+        What is unknown or withheld is null (NaN in a column of numbers), and nothing is infinite.
 
     Raises:
-        UsageError: one of ``also`` is not there, or moves every night (a rank, days since).
+        UsageError: one of ``columns`` is not there, or moves every night (a rank, days since).
         InputRejected: an id is missing or there twice.
         ArtefactBad: ``before`` has no ids, or one twice.
     """
@@ -109,12 +119,12 @@ def feed(
             "an id of these scores is missing or there twice: a destination cannot tell them apart",
             fix="score again",
         )
-    names = _names(scores, also, exact=exact)
+    wanted = _wanted(scores, columns, exact=exact)
     given = scores if holdout is None else scores.assign(holdout=holdout)
     given = given.sort_values("customer_id", kind="stable", ignore_index=True)
-    names = [name for name in names if name in given]
+    names = [name for name in wanted if name in given]
     if exact or before is None:
-        return _derived({name: _shown(given[name], exact=exact) for name in names})
+        return _derived({name: _shown(given[name], exact=exact) for name in names}, wanted)
     old, known = aligned(before, given["customer_id"])
     given = _settled(given, document, old)
     fresh = {name: _shown(given[name]) for name in names}
@@ -130,12 +140,13 @@ def feed(
             told |= scale.left(_numbers(given[name]), _numbers(kept[name]))
         else:
             told |= differ(fresh[name], kept[name])
-    return _derived({name: fresh[name].where(told, kept[name]) for name in names})
+    return _derived({name: fresh[name].where(told, kept[name]) for name in names}, wanted)
 
 
-def _names(scores: pd.DataFrame, also: Iterable[str], *, exact: bool) -> list[str]:
-    """The columns to take over from the scores, in order."""
-    also = tuple(also)
+def _wanted(scores: pd.DataFrame, columns: Iterable[str], *, exact: bool) -> tuple[str, ...]:
+    """The columns of the feed, in order, with those that they follow."""
+    columns = tuple(columns)
+    also = [name for name in columns if name not in COLUMNS]
     for name in also:
         if name not in scores or name == "flags":
             raise UsageError(
@@ -147,7 +158,9 @@ def _names(scores: pd.DataFrame, also: Iterable[str], *, exact: bool) -> list[st
                 f"the column {name!r} is not rounded: it would be news of everybody every night",
                 fix="leave it out, or give --exact",
             )
-    return list(dict.fromkeys((*COLUMNS, *also)))
+    asked = {"customer_id", "scored_at", *columns}
+    asked |= {of for name, of in FOLLOWS.items() if name in asked}
+    return (*(name for name in COLUMNS if name in asked), *dict.fromkeys(also))
 
 
 def aligned(before: pd.DataFrame, ids: pd.Series) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
@@ -208,16 +221,14 @@ def differ(one: pd.Series, other: pd.Series) -> NDArray[np.bool_]:
     return ~(same | (one.isna() & other.isna()).to_numpy(dtype=bool))
 
 
-def _derived(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+def _derived(columns: Mapping[str, pd.Series], wanted: Sequence[str]) -> pd.DataFrame:
     """The feed, with tier and band as the numbers that are shown give them."""
     found = dict(columns)
-    if "p_churn" in found:
+    if "p_churn" in found and "risk_tier" in wanted:
         found["risk_tier"] = _in_words(found["p_churn"], [*TIERS.values()], [*TIERS])
-    if "clv" in found:
+    if "clv" in found and "value_band" in wanted:
         found["value_band"] = _in_words(found["clv"], [-np.inf, *_EDGES], BANDS)
-    return pd.DataFrame(
-        {name: found[name] for name in dict.fromkeys((*COLUMNS, *found)) if name in found}
-    )
+    return pd.DataFrame({name: found[name] for name in wanted if name in found})
 
 
 def _in_words(column: pd.Series, edges: Sequence[float], words: Sequence[str]) -> pd.Series:

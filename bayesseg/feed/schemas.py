@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TABLE = "customer_scores"
-_STAGE = "customer_scores_stage"
+_STAGE, _LEFT = f"{_TABLE}_stage", f"{_TABLE}_left"
 _SQL = {
     "duckdb": {"text": "VARCHAR", "number": "DOUBLE", "truth": "BOOLEAN", "time": "TIMESTAMPTZ"},
     "postgres": {
@@ -113,10 +113,10 @@ def warehouse(kinds: Mapping[str, str]) -> str:
 
 
 def statements(kinds: Mapping[str, str], dialect: str) -> str:
-    """The table of one row a customer, and the MERGE of loaded rows that rewrites only what differs.
+    """The table of one row a customer, and how loaded rows get into it, rewriting only what differs.
 
-    The rows of ``changed`` and ``entered`` (or all of them) are loaded into the stage first, the ids
-    of ``left`` into a table of their own.
+    Run it, load the files into its two empty tables, run it again; it leaves them empty. Ids of
+    ``left`` are deleted: customers who left the scores, those who objected among them.
     """
     types = _SQL[dialect] | {"id": _SQL[dialect]["text"]}
     quote = "`" if dialect == "bigquery" else '"'
@@ -131,12 +131,22 @@ CREATE TABLE IF NOT EXISTS {_TABLE} (
 {body},
   PRIMARY KEY ({key}){enforced}
 );
+CREATE TABLE IF NOT EXISTS {_STAGE} (
+{body}
+);
+CREATE TABLE IF NOT EXISTS {_LEFT} (
+  {key} {types["id"]}
+);
+-- here: customers, or changed and entered, into {_STAGE}; left into {_LEFT}
 MERGE INTO {_TABLE} AS t USING {_STAGE} AS s ON t.{key} = s.{key}
 WHEN MATCHED AND (
     {differs}
 ) THEN UPDATE SET {sets}
 WHEN NOT MATCHED THEN INSERT ({", ".join(columns)})
   VALUES ({", ".join(f"s.{name}" for name in columns)});
+DELETE FROM {_TABLE} WHERE {key} IN (SELECT {key} FROM {_LEFT});
+DELETE FROM {_STAGE} WHERE TRUE;
+DELETE FROM {_LEFT} WHERE TRUE;
 """
 
 

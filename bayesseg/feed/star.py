@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def star(scores: pd.DataFrame, document: Mapping[str, Any]) -> dict[str, pd.Data
     segments = [s for s in document.get("segments") or () if f"membership_{s['id']}" in scores]
     tables = {
         "runs": _runs(document, run, len(scores)),
-        "segments": _segments(segments, run),
+        "segments": _segments(segments, run, {"customers", "share", *map(str, scores)}),
         "customers": _customers(scores, run),
         "membership": _membership(scores, [s["id"] for s in segments], run),
         "forecasts": _forecasts(scores, run),
@@ -103,7 +103,8 @@ def _runs(document: Mapping[str, Any], run: str, rows: int) -> pd.DataFrame:
     return pd.DataFrame([row]).assign(scored_at=pd.to_datetime([row["scored_at"]], utc=True))
 
 
-def _segments(segments: list[Mapping[str, Any]], run: str) -> pd.DataFrame:
+def _segments(segments: list[Mapping[str, Any]], run: str, known: Set[str]) -> pd.DataFrame:
+    numbers = [f"{name}{end}" for name in _MEANS for end in ("", "_lo", "_hi")]
     rows = []
     for segment in segments:
         row = {
@@ -115,11 +116,12 @@ def _segments(segments: list[Mapping[str, Any]], run: str) -> pd.DataFrame:
         }
         for name in _MEANS:
             for end in ("mean", "lo", "hi"):
-                of = segment.get(name) or {}
+                of = (segment.get(name) or {}) if name in known else {}
                 row[name if end == "mean" else f"{name}_{end}"] = of.get(end, math.nan)
         rows.append(row)
     names = ["segment_key", "run_key", "segment", "name", "action"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame({name: [] for name in names}, dtype="str")
+    types = dict.fromkeys(names, "str") | dict.fromkeys(numbers, "float64")
+    return pd.DataFrame(rows, columns=[*types]).astype(types)
 
 
 def _keyed(scores: pd.DataFrame, run: str) -> pd.DataFrame:

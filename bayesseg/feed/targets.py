@@ -51,6 +51,8 @@ class Target:
         null: what a cell says where there is nothing to say (csv).
         longest: the most characters of an id.
         people: whether people open the files, so that no cell may be taken for a formula.
+        fixed: whether the id can be called nothing but ``key``.
+        clears: whether it can be told that there is no longer anything to say.
     """
 
     key: str
@@ -65,6 +67,8 @@ class Target:
     null: str = ""
     longest: int | None = None
     people: bool = False
+    fixed: bool = False
+    clears: bool = True
 
 
 def label(column: str) -> str:
@@ -115,13 +119,14 @@ def _profiles(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+_WORD = r"[A-Za-z](?:_?[A-Za-z0-9])*"
 _SNAKE = r"[a-z][a-z0-9_]{0,39}"
 _ANY = r"[^\x00-\x1f\x7f]{1,100}"
 TARGETS: Mapping[str, Target] = {
     "salesforce": Target(
         key="Customer_Id__c",
         name=_salesforce,
-        names=r"[A-Za-z](?:_?[A-Za-z0-9])*(?:__c)?",
+        names=rf"(?:[A-Za-z](?:_?[A-Za-z0-9]){{0,14}}__)?(?=.{{1,40}}(?:__p?c)?$){_WORD}(?:__p?c)?",
         schema=salesforce,
         kind="csv",
         size=100_000_000,
@@ -134,7 +139,9 @@ TARGETS: Mapping[str, Target] = {
         names=r"[a-z][a-z0-9_]{0,99}",
         schema=hubspot,
         kind="ndjson",
-        time=lambda times: times.astype("datetime64[ms, UTC]").astype("int64"),
+        time=lambda times: (
+            times.astype("datetime64[ms, UTC]").astype("int64").astype("Int64").where(times.notna())
+        ),
         body=_inputs,
         rows=100,
     ),
@@ -147,6 +154,8 @@ TARGETS: Mapping[str, Target] = {
         body=_profiles,
         rows=10_000,
         size=5_000_000,
+        fixed=True,
+        clears=False,
     ),
     "braze": Target(
         key="external_id",
@@ -155,6 +164,8 @@ TARGETS: Mapping[str, Target] = {
         schema=braze,
         kind="csv",
         size=500_000_000,
+        fixed=True,
+        clears=False,
     ),
     "warehouse": Target(
         key="customer_id",
@@ -182,6 +193,11 @@ def target_of(name: str) -> Target:
     return TARGETS[name]
 
 
+def key_of(target: Target, given: Mapping[str, str] | None) -> str:
+    """What the id is called there."""
+    return (given or {}).get("customer_id", target.key)
+
+
 def names_of(
     feed: pd.DataFrame, target: Target, given: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -196,7 +212,12 @@ def names_of(
         }
     else:
         found = {column: name for column, name in given.items() if column != "customer_id"}
-    found = {"customer_id": (given or {}).get("customer_id", target.key)} | found
+    found = {"customer_id": key_of(target, given)} | found
+    if target.fixed and found["customer_id"] != target.key:
+        raise UsageError(
+            f"the id is called {target.key} there, not {found['customer_id']!r}",
+            fix=f'customer_id = "{target.key}" in --map, or no such line',
+        )
     absent = [column for column in found if column not in feed]
     if absent:
         raise UsageError(

@@ -61,8 +61,8 @@ def forecast(s: Subject) -> Iterator[Check]:
             severity="soft",
             kind="forecast",
             says=f"forecast {what} ran {abs(one['bias']):.0%} {way} over {one['horizon_days']} days "
-            f"from {one['cut']} ({one['mean']:,.0f} [{one['lo']:,.0f}, {one['hi']:,.0f}] against "
-            f"{one['actual']:,.0f})",
+            f"from {one['cut']} ({one['mean']:,.0f}, 95% interval {one['lo']:,.0f} to "
+            f"{one['hi']:,.0f}, against {one['actual']:,.0f})",
             advice="correct plans for totals by this bias; the ranking of customers is less affected",
         )
 

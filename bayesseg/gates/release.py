@@ -54,10 +54,13 @@ def refusal(judged: Mapping[str, Any], held: Iterable[str]) -> GateFailed:
     """What is said where the ``held`` parts may not leave."""
     held = tuple(held)
     error = missed([gate for gate in judged["gates"] if gate["part"] in held], "")
+    said = [one for part in held for one in (judged["verdicts"].get(part) or {}).get("reasons", ())]
     return GateFailed(
         f"the {' and '.join(held)} part of this model failed its gates: it may not leave without "
         "--force --reason",
-        fix=error.fix if error else "fit again with engine auto, laplace or nuts",
+        fix=error.fix
+        if error
+        else f"fit that part again; it was judged: {'; '.join(said) or 'failed'}",
         code="withheld",
         details={"parts": list(held), **(error.details if error else {})},
     )

@@ -21,6 +21,8 @@ BATCH = 100_000
 _MEMORY = "500MB"
 _TIMEOUT = 10
 _LAST_SEMICOLON = re.compile(r";(\s|--[^\n]*(\n|$))*$")
+_URL = r"postgres(ql)?://"
+_ADDRESS = rf"{_URL}|\s*(host|hostaddr|port|dbname|user|password|service)\s*="
 _PART = r'"(?:[^"]|"")+"|[^".]+'
 
 # what libpq says may hold parts of the address, so it is put into words of ours
@@ -41,8 +43,8 @@ _UNREACHABLE = {
 
 
 def is_address(source: object) -> bool:
-    """Whether a source is the address of a PostgreSQL server."""
-    return isinstance(source, str) and re.match(r"postgres(ql)?://", source) is not None
+    """Whether a source is the address of a PostgreSQL server: a URL, or ``host=... dbname=...``."""
+    return isinstance(source, str) and re.match(_ADDRESS, source) is not None
 
 
 def statement(table: str | None, query: str | None) -> str:
@@ -192,8 +194,9 @@ def connected(address: str) -> Connection:
             "PostgreSQL needs the package adbc-driver-postgresql",
             fix="pip install 'bayesseg[postgres]', or use a Parquet file",
         ) from error
-    if "connect_timeout=" not in address:
-        address += f"{'&' if '?' in address else '?'}connect_timeout={_TIMEOUT}"
+    if "connect_timeout" not in address:
+        joint = " " if not re.match(_URL, address) else "&" if "?" in address else "?"
+        address += f"{joint}connect_timeout={_TIMEOUT}"
     why = None
     try:
         return dbapi.connect(address)

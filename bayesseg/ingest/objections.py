@@ -23,7 +23,7 @@ from bayesseg.ingest.pseudonyms import Key, pseudonym, pseudonyms
 
 TOMBSTONES = "bayesseg tombstones"
 """How a file of erased customers begins; the check of its key follows."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)

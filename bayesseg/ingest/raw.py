@@ -33,7 +33,7 @@ _POINTED = "DECIMAL(38,10)"
 _LONGEST = 60
 
 
-_HIDDEN = r"[\x00-\x1f\x7f\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FEFF}]"
+_HIDDEN = r"[\x00-\x1f\x7f-\x{9F}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FEFF}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,13 +98,7 @@ def connect(
         UsageError: the address is not ``https://HOST``; ``http`` is for this machine only.
         ResourcesMissing: urllib3 is not installed (the extra ``crm``).
     """
-    parts = urlsplit(address)
-    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE)
-    if not secure or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
-        raise UsageError(
-            f"{name} is not reached by such an address",
-            fix="give https://HOST, without a user, a password or a path",
-        )
+    base = root(name, address)
     try:
         import urllib3
     except ImportError as error:
@@ -113,7 +107,7 @@ def connect(
         ) from error
     return Line(
         name,
-        f"{parts.scheme}://{parts.netloc}",
+        base,
         urllib3.PoolManager(cert_reqs="CERT_REQUIRED"),
         judge,
         say,
@@ -122,6 +116,22 @@ def connect(
         random.Random(patience.seed),
         secrets,
     )
+
+
+def root(name: str, address: str) -> str:
+    """``address`` as ``https://host``, however it was written.
+
+    Raises:
+        UsageError: it is none; ``http`` is for this machine only.
+    """
+    parts = urlsplit(address)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE)
+    if not secure or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
+        raise UsageError(
+            f"{name} is not reached by such an address",
+            fix="give https://HOST, without a user, a password or a path",
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def ask(

@@ -7,18 +7,18 @@ answer was lost, whether a newer run stands there already, and whether people we
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayesseg.errors import GateFailed
+from bayesseg.errors import ArtefactBad, GateFailed, UsageError
 from bayesseg.push.pushed import Pushed
 from bayesseg.push.tables import Column, Place
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
-    from bayesseg.ingest import Objections
+    from bayesseg.ingest import Key, Objections
 
 NAME = "bayesseg_runs"
 COMMENT = "what bayesseg pushed into the tables of this schema, one row a push; it names nobody"
@@ -27,6 +27,7 @@ COLUMNS = (
     Column("run_seq", "bigint", "order of the pushes", generated=True),
     Column("action", "text", "push or erase"),
     Column("table_name", "text", "where to"),
+    Column("table_oid", "bigint", "the same to the server; it stays when the table is renamed"),
     Column("model_name", "text", "whose rows; a table may hold those of several models"),
     Column("model_id", "text", "hash of the posterior"),
     Column("as_of", "date", "last day observed"),
@@ -43,6 +44,7 @@ COLUMNS = (
     Column("tombstones", "bigint", "erase: how many of them there were at least"),
     Column("pushed_at", "timestamp with time zone", "when the transaction began"),
 )
+_HERE = "(table_name = $1 OR table_oid = to_regclass($2::text)::oid::bigint)"
 _COUNTS = ("inserted", "updated", "unchanged", "gone", "removed")
 
 
@@ -59,14 +61,20 @@ class Run:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Run:
         """The run that the document of a score file describes."""
-        day, at = document.get("as_of"), dt.datetime.fromisoformat(document["scored_at"])
-        return cls(
-            str(document["model"]),
-            str(document["model_id"]),
-            dt.date.fromisoformat(day) if day else None,
-            at if at.tzinfo else at.replace(tzinfo=dt.UTC),
-            str(document["table"]["sha256"]),
-        )
+        try:
+            day, at = document.get("as_of"), dt.datetime.fromisoformat(document["scored_at"])
+            return cls(
+                str(document["model"]),
+                str(document["model_id"]),
+                dt.date.fromisoformat(day) if day else None,
+                at if at.tzinfo else at.replace(tzinfo=dt.UTC),
+                str(document["table"]["sha256"]),
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise ArtefactBad(
+                f"the document beside the scores does not say when they were made ({error})",
+                fix="score again",
+            ) from error
 
     @property
     def said(self) -> str:
@@ -103,9 +111,8 @@ def latest(cursor: Cursor, at: Place, model_name: str) -> Run | None:
     """The run whose rows stand there."""
     cursor.execute(
         f"SELECT model_name, model_id, as_of, scored_at, sha256 FROM {place(at).sql} "
-        "WHERE action = 'push' AND table_name = $1 AND model_name = $2 "
-        "ORDER BY run_seq DESC LIMIT 1",
-        (str(at), model_name),
+        f"WHERE action = 'push' AND {_HERE} AND model_name = $3 ORDER BY run_seq DESC LIMIT 1",
+        (str(at), at.sql, model_name),
     )
     found = cursor.fetchone()
     return None if found is None else Run(*found)
@@ -122,10 +129,17 @@ def refuse_older(run: Run, there: Run | None) -> None:
     )
 
 
-def refuse_older_than(document: Mapping[str, Any], told: dt.datetime) -> None:
-    """The same, where all that is known of what stands there is when the last of it was scored."""
-    run = Run.of(document)
-    refuse_older(run, replace(run, as_of=None, scored_at=told))
+def overruled(said: str, *checks: Callable[[], object]) -> dict[str, str]:
+    """The checks that refuse, code to words, where there is a reason to go on."""
+    found = {}
+    for check in checks:
+        try:
+            check()
+        except GateFailed as error:
+            if not said:
+                raise
+            found[error.code] = error.message
+    return found
 
 
 def refuse_erased(cursor: Cursor, at: Place, objections: Objections | None) -> None:
@@ -138,8 +152,8 @@ def refuse_erased(cursor: Cursor, at: Place, objections: Objections | None) -> N
         given[objections.key.check] = len(objections)
     cursor.execute(
         f"SELECT key_check, max(tombstones) FROM {place(at).sql} "
-        "WHERE action = 'erase' AND table_name = $1 GROUP BY 1",
-        (str(at),),
+        f"WHERE action = 'erase' AND {_HERE} GROUP BY 1",
+        (str(at), at.sql),
     )
     for check, held in cursor.fetchall():
         if given.get(check, 0) < held:
@@ -156,13 +170,42 @@ def refuse_erased(cursor: Cursor, at: Place, objections: Objections | None) -> N
             )
 
 
+def refuse_key(cursor: Cursor, at: Place, key: Key) -> None:
+    """Refuse a key other than that by which people were erased there: a push takes tombstones of one.
+
+    Raises:
+        UsageError: it is another.
+    """
+    cursor.execute(
+        f"SELECT FROM {place(at).sql} WHERE action = 'erase' AND {_HERE} AND key_check <> $3",
+        (str(at), at.sql, key.check),
+    )
+    if cursor.fetchone() is not None:
+        raise UsageError(
+            f"people were erased from {at} with another key, and a push takes tombstones of one only",
+            fix="give that key, and its tombstones, by --key and --tombstones",
+        )
+
+
+def others(cursor: Cursor, at: Place) -> tuple[str, ...]:
+    """The other tables that this ledger knows, and that are still there, by their names of today."""
+    cursor.execute(
+        "SELECT DISTINCT nspname || '.' || relname FROM pg_class c "
+        f"JOIN pg_namespace n ON n.oid = relnamespace JOIN {place(at).sql} r ON r.table_oid = c.oid "
+        "WHERE r.action = 'push' AND c.oid <> to_regclass($1::text) ORDER BY 1",
+        (at.sql,),
+    )
+    return tuple(name for (name,) in cursor.fetchall())
+
+
 def note(cursor: Cursor, at: Place, row: Mapping[str, Any]) -> None:
     """Write a row of the ledger."""
     given = {"table_name": str(at), **row}
     of = {c.name: c.kind for c in COLUMNS}
-    values = ", ".join(f"${n}::{of[name]}" for n, name in enumerate(given, start=1))
+    values = ", ".join(f"${n}::{of[name]}" for n, name in enumerate(given, start=2))
     names = ", ".join(f'"{name}"' for name in given)
     cursor.execute(
-        f"INSERT INTO {place(at).sql} ({names}, pushed_at) VALUES ({values}, now())",
-        tuple(given.values()),
+        f"INSERT INTO {place(at).sql} (table_oid, {names}, pushed_at) "
+        f"VALUES (to_regclass($1::text)::oid::bigint, {values}, now())",
+        (at.sql, *given.values()),
     )

@@ -11,7 +11,8 @@ class Pushed:
 
     ``unchanged`` is 0 where a destination does not tell: Salesforce and HubSpot call every row that was
     there updated. ``gone`` are rows marked inactive, for their customers have left the scores;
-    ``removed`` are rows deleted, for their customers objected or were erased.
+    ``removed`` are rows deleted, for their customers objected or were erased. ``overruled`` has the code
+    and the words of each check that refused and was forced.
     """
 
     inserted: int = 0
@@ -20,6 +21,7 @@ class Pushed:
     refused: tuple[tuple[str, str], ...] = ()
     gone: int = 0
     removed: int = 0
+    overruled: tuple[tuple[str, str], ...] = ()
 
     def __add__(self, other: Pushed) -> Pushed:
         return Pushed(
@@ -29,6 +31,7 @@ class Pushed:
             self.refused + other.refused,
             self.gone + other.gone,
             self.removed + other.removed,
+            self.overruled + other.overruled,
         )
 
     @property

@@ -11,6 +11,9 @@ A job is created, filled (once), closed, waited for and asked for its three resu
 The ledger, a JSON file, holds the id of each job from before it is filled until its results are read.
 A push that was cut off finds its job there: the same rows are not sent again while it runs, and other
 rows wait until it is over, so that an older push never overwrites a newer one.
+
+Jobs update without creating by Salesforce's own ids only, so records are emptied one by one, by the
+external id with ``updateOnly`` ("Upsert Records Using sObject Rows by External ID", from version 61).
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from bayesseg import _files
 from bayesseg.errors import ArtefactBad, DestinationFailed, UsageError
@@ -37,6 +41,7 @@ from bayesseg.push.http import (
     Say,
     ask,
     connect,
+    message,
     refused,
     wait,
     without,
@@ -122,6 +127,31 @@ def push(
         for ids, content in _pieces(records, settings.piece):
             done += _piece(line, headers, settings, ids, content)
     return done
+
+
+def clear(
+    records: Iterator[list[dict[str, Any]]], settings: Settings, secret: Login, say: Say
+) -> Pushed:
+    """Write records that are there; one that is not counts as removed and is not made.
+
+    Args and errors as ``push``; jobs of an earlier push go first.
+    """
+    removed, wrong = 0, []
+    with _files.lock(settings.ledger):
+        line, headers = _connected(settings, secret, say)
+        _jobs(line, headers, settings).unfinished("")
+        for record in chain.from_iterable(records):
+            (key, one), *rest = record.items()
+            path = f"/services/data/{settings.version}/sobjects/{settings.object}/{key}/"
+            path += f"{quote(str(one), safe='')}?updateOnly=true"
+            answer = ask(line, "PATCH", path, json.dumps(dict(rest)).encode(), {**headers, **_JSON})
+            if answer.status < 300 or (answer.status == 404 and b"xternal ID" not in answer.body):
+                removed += 1
+            elif b"INVALID_FIELD" in answer.body or answer.status == 404:
+                raise refused(line, answer, _SCHEMA)
+            else:
+                wrong.append((str(one), message(line, answer)))
+    return Pushed(removed=removed, refused=tuple(wrong))
 
 
 # --- login ---------------------------------------------------------------------------------------
@@ -218,7 +248,7 @@ def _piece(
     }
     named = json.dumps([line.address, order]).encode()
     digest = hashlib.sha256(named + content).hexdigest()
-    jobs = _Jobs(line, headers, f"/services/data/{settings.version}/jobs/ingest", settings.ledger)
+    jobs = _jobs(line, headers, settings)
     job = jobs.unfinished(digest) or jobs.filled(digest, order, content)
     over = jobs.over(job)
     found = jobs.results(job, key, ids)
@@ -230,6 +260,10 @@ def _piece(
             fix=f"see Setup, Bulk Data Load Jobs; {_SCHEMA}",
         )
     return found
+
+
+def _jobs(line: Line, headers: Mapping[str, str], settings: Settings) -> _Jobs:
+    return _Jobs(line, headers, f"/services/data/{settings.version}/jobs/ingest", settings.ledger)
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -290,7 +324,7 @@ class _Jobs:
         """A new job with these rows, at work."""
         for attempt in range(self.line.patience.attempts):
             body = json.dumps(order).encode()
-            job = str(self.said("POST", "", body, _JSON)["id"])
+            job = str(self.said("POST", "", body, _JSON, "id")["id"])
             self.remember(digest, job)
             try:
                 self.said("PUT", f"/{job}/batches", content, {"Content-Type": "text/csv"})
@@ -325,7 +359,7 @@ class _Jobs:
         answer = ask(self.line, "GET", f"{self.path}/{job}", headers=self.headers)
         if answer.status == 404:
             return {"state": "Aborted", "errorMessage": "Salesforce does not know it any more"}
-        return self._read(answer)
+        return self._read(answer, "state")
 
     def over(self, job: str) -> dict[str, Any]:
         """Wait until a job is over."""
@@ -342,10 +376,12 @@ class _Jobs:
         left = dict(ids)
         inserted = updated = 0
         for row in self.rows(job, "successfulResults"):
-            left.pop(row.get(key, ""), None)
-            inserted += row["sf__Created"] == "true"
-            updated += row["sf__Created"] != "true"
-        reasons = {row.get(key): row["sf__Error"] for row in self.rows(job, "failedResults")}
+            if row.get(key) in left:
+                del left[row[key]]
+                inserted += row.get("sf__Created") == "true"
+                updated += row.get("sf__Created") != "true"
+        failed = self.rows(job, "failedResults")
+        reasons = {row.get(key): row.get("sf__Error") or _SILENT for row in failed}
         reasons |= {row.get(key): "not tried" for row in self.rows(job, "unprocessedrecords")}
         why = ((one, without(self.line, reasons.get(one, _SILENT))) for one in left)
         return Pushed(inserted=inserted, updated=updated, refused=tuple(why))
@@ -355,18 +391,22 @@ class _Jobs:
         answer = ask(self.line, "GET", f"{self.path}/{job}/{kind}/", headers=self.headers)
         if answer.status >= 300:
             raise refused(self.line, answer, "run the same again later; the job itself is over")
-        return csv.DictReader(io.StringIO(answer.body.decode("utf-8"), newline=""))
+        return csv.DictReader(io.StringIO(answer.body.decode(errors="replace"), newline=""))
 
     def said(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], *needed: str
     ) -> dict[str, Any]:
         """The answer to an order: creating may be repeated, filling and closing may not."""
         whole = {**self.headers, **headers}
         repeat = method == "POST"
-        return self._read(ask(self.line, method, self.path + path, body, whole, repeat=repeat))
+        answer = ask(self.line, method, self.path + path, body, whole, repeat=repeat)
+        return self._read(answer, *needed)
 
-    def _read(self, answer: Answer) -> dict[str, Any]:
+    def _read(self, answer: Answer, *needed: str) -> dict[str, Any]:
         if answer.status >= 300:
             raise refused(self.line, answer, _SCHEMA)
         found = answer.json()
-        return found if isinstance(found, dict) else {}
+        said = found if isinstance(found, dict) else {}
+        if not {*needed} <= {*said}:
+            raise refused(self.line, answer, "the address is not that of Salesforce's API")
+        return said

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bayesseg.errors import ArtefactBad
+from bayesseg.errors import ArtefactBad, RowsRefused
 from bayesseg.feed import COLUMNS
 from bayesseg.feed.rounding import scale_of
 from bayesseg.ingest.objections import refused
 from bayesseg.ingest.session import identifier
 from bayesseg.push.pushed import Pushed
-from bayesseg.push.tables import Column, Place, there
+from bayesseg.push.tables import Column, Place, obstacles, there
 from bayesseg.push.transaction import Passing
 from bayesseg.scoring.table import meaning_of, unit_of
 
@@ -42,15 +42,18 @@ _ARROW = {
 _ON_LIST = f"customer_id IN (SELECT customer_id FROM pg_temp.{_LISTED})"
 
 
-def columns(names: Iterable[object]) -> tuple[Column, ...]:
-    """The columns of a table for a feed of such columns, with their units."""
+def columns(names: Iterable[object], model: str | None = None) -> tuple[Column, ...]:
+    """The columns of a table for a feed of such columns, with their units.
+
+    Rows that are there without a ``model_name`` are said to be of ``model``.
+    """
     first, *rest = (
         Column(name, _kind(name), _said(name), key=name == "customer_id")
         for name in dict.fromkeys([*map(str, names), "holdout"])
     )
     return (
         first,
-        Column("model_name", "text", "the model that the numbers are of", key=True),
+        Column("model_name", "text", "the model that the numbers are of", key=True, fill=model),
         *rest,
         Column("active", "boolean", "whether the customer is in the scores; else the last row"),
     )
@@ -63,6 +66,12 @@ def _kind(name: str) -> str:
 def _said(name: str) -> str:
     unit = unit_of(name)
     return "; ".join(filter(None, (meaning_of(name), unit and f"unit: {unit}")))
+
+
+def told(cursor: Cursor, at: Place, now: pd.DataFrame) -> list[str]:
+    """The columns of a feed, and those of earlier feeds that the table has: nobody else fills them."""
+    own = there(cursor, at)
+    return [name for name in COLUMNS if name in now or (name in own and name != "holdout")]
 
 
 def held(cursor: Cursor, at: Place, model: str) -> pd.DataFrame | None:
@@ -149,7 +158,18 @@ def write(cursor: Cursor, at: Place, model: str, now: pd.DataFrame, plan: Pushed
         model,
     )
     if (done, off, gone) != (plan.inserted + plan.updated, plan.removed, plan.gone):
-        raise Passing(f"somebody else changed rows of {at} meanwhile")
+        raise Passing(f"somebody else changed rows of {at} meanwhile", _obstructed(cursor, at))
+
+
+def _obstructed(cursor: Cursor, at: Place) -> RowsRefused | None:
+    """What to say where it stays so, and something of the table itself may keep rows out."""
+    if found := obstacles(cursor, at):
+        return RowsRefused(
+            f"{at} does not take the rows as they are; nothing was written. It has {', '.join(found)}",
+            fix="let them pass what is pushed, or push to a table without them",
+            code="table_differs",
+        )
+    return None
 
 
 def removed(cursor: Cursor, at: Place, model: str | None = None) -> int:

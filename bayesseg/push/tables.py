@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its ``kind`` as PostgreSQL spells it out, what it says, whether it is of the key."""
+    """A column: its ``kind`` as PostgreSQL spells it out, what it says, whether it is of the key.
+
+    ``fill`` is what rows that lack it are given, where it is of the key.
+    """
 
     name: str
     kind: str
     comment: str = ""
     key: bool = False
     generated: bool = False
+    fill: str | None = None
 
     @property
     def sql(self) -> str:
@@ -100,19 +104,33 @@ def statements(at: Place, columns: Sequence[Column], comment: str) -> list[str]:
     ]
 
 
-def ensure(cursor: Cursor, at: Place, columns: Sequence[Column], comment: str) -> bool:
-    """Make the table where it is absent, and say whether; further columns of others are let be.
+def ensure(cursor: Cursor, at: Place, columns: Sequence[Column], comment: str) -> list[str]:
+    """Make the table where it is absent, and say what was made; columns of others are let be.
 
     Raises:
+        UsageError: something else than a table bears that name.
         RowsRefused: it is there and lacks a column, a type or the key; ``fix`` is what to run.
     """
     found = there(cursor, at)
     if not found:
         schema, *rest = statements(at, columns, comment)
         cursor.execute("SELECT 1 WHERE to_regnamespace($1::text) IS NULL", (identifier(at.schema),))
-        for statement in [schema, *rest] if cursor.fetchone() else rest:
+        new = cursor.fetchone() is not None
+        for statement in [schema, *rest] if new else rest:
             cursor.execute(statement)
-        return True
+        return [*([f"the schema {at.schema}"] if new else []), f"the table {at}"]
+    cursor.execute(
+        "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1::text)", (at.sql,)
+    )
+    if (kind := cursor.fetchone()) not in (("r",), ("p",)):
+        what = "a view" if kind in (("v",), ("m",)) else "no table of its own"
+        raise UsageError(f"{at} is {what}: rows are pushed into tables", fix="check --table")
+    if lost := [c.name for c in columns if c.key and c.fill is None and c.name not in found]:
+        raise RowsRefused(
+            f"the table {at} is there and is of something else: it has no {', '.join(lost)}",
+            fix="choose another table or schema",
+            code="table_differs",
+        )
     if wanting := _wanting(found, columns) + _key(cursor, at, columns):
         raise RowsRefused(
             f"the table {at} is there and is not as it has to be; nothing was written",
@@ -120,15 +138,27 @@ def ensure(cursor: Cursor, at: Place, columns: Sequence[Column], comment: str) -
             + " ".join(f"ALTER TABLE {at.sql} {one};" for one in wanting),
             code="table_differs",
         )
-    return False
+    return []
+
+
+def obstacles(cursor: Cursor, at: Place) -> list[str]:
+    """What of a table may keep rows out or change them without an error: triggers and rules."""
+    cursor.execute(
+        "SELECT 'the trigger ' || tgname FROM pg_trigger WHERE tgrelid = to_regclass($1::text) "
+        "AND NOT tgisinternal AND tgenabled <> 'D' UNION ALL "
+        "SELECT 'the rule ' || rulename FROM pg_rewrite WHERE ev_class = to_regclass($1::text) "
+        "ORDER BY 1",
+        (at.sql,),
+    )
+    return [name for (name,) in cursor.fetchall()]
 
 
 def _wanting(found: Mapping[str, str], columns: Iterable[Column]) -> list[str]:
     found = {name: "text" if kind == "character varying" else kind for name, kind in found.items()}
     return [
-        f"ALTER COLUMN {identifier(c.name)} TYPE {c.kind}"
+        f"ALTER COLUMN {identifier(c.name)} TYPE {c.kind} USING {identifier(c.name)}::{c.kind}"
         if c.name in found
-        else f"ADD COLUMN {c.sql}"
+        else f"ADD COLUMN {c.sql}" + (f" DEFAULT {literal(c.fill)}" if c.fill else "")
         for c in columns
         if found.get(c.name) != c.kind
     ]

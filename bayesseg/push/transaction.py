@@ -28,11 +28,21 @@ _IN_THE_WAY = ("40001", "40P01")
 """SQLSTATE of serialisation failures and deadlocks."""
 _LOST = re.compile(r"08\w{3}|57P0\w")
 """SQLSTATE of connections lost and servers that stop; libpq gives none where the server went first."""
-_NOT_NOW = ("nothing answer", "ended the connection", "starting or stopping", "no connection left")
+_NOT_NOW = (
+    "nothing answer",
+    "host is unknown",
+    "ended the connection",
+    "starting or stopping",
+    "no connection left",
+)
 
 
 class Passing(Exception):
-    """What may go better the next time; tried again, a few times."""
+    """What may go better the next time; tried again, a few times, and then ``last`` is raised."""
+
+    def __init__(self, message: str, last: BayessegError | None = None) -> None:
+        super().__init__(message)
+        self.last = last or DestinationFailed(message, fix="run the same again: it is safe")
 
 
 def transaction[T](
@@ -55,24 +65,25 @@ def transaction[T](
 
     Raises:
         DestinationFailed: the server did not take it; what stands there is as before, or whole.
+        ResourcesMissing: it does not let us in, or not do that, and would not the next time either.
         RowsRefused: the server finds values wrong; nothing was written.
         Locked: somebody else held the table too long.
     """
+    last: BayessegError
     for n, wait in enumerate((*_WAITS, None)):
         try:
             return _once(address, work, keep)
         except ResourcesMissing as error:
-            if error.code != "database_unreachable":
-                raise
             passing = n > 0 or any(words in error.message for words in _NOT_NOW)
-            failed, fix = error.message, error.fix
+            if error.code != "database_unreachable" or not passing:
+                raise
+            failed, last = error.message, DestinationFailed(error.message, fix=error.fix)
         except Passing as error:
-            passing, failed, fix = True, str(error), "run the same again: it is safe"
-        if wait is None or not passing:
-            break
-        say(f"{failed}; again in {wait:g} s")
-        time.sleep(wait)
-    raise DestinationFailed(failed, fix=fix)
+            failed, last = str(error), error.last
+        if wait is not None:
+            say(f"{failed}; again in {wait:g} s")
+            time.sleep(wait)
+    raise last
 
 
 def _once[T](address: str, work: Callable[[Cursor], T], keep: Callable[[T], bool]) -> T:
@@ -86,6 +97,8 @@ def _once[T](address: str, work: Callable[[Cursor], T], keep: Callable[[T], bool
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
                 cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
                 cursor.execute("SET LOCAL TIME ZONE 'UTC'")
+                # rows that a policy hides would be taken for customers who are not there
+                cursor.execute("SET LOCAL row_security = off")
                 done = work(cursor)
             connection.commit() if keep(done) else connection.rollback()
         finally:
@@ -114,19 +127,20 @@ def _told(error: Any) -> BayessegError | Passing:
             f"another push or somebody else held the table for {LOCK_WAIT}",
             fix="run the same again when it has ended",
         )
-    if state[:2] in ("22", "23"):
+    if state[:2] in ("22", "23", "54"):
         return RowsRefused(
             f"the server refuses rows: {unquoted(words)}; nothing was written",
-            fix="see what the table demands of its columns (NOT NULL, CHECK, a foreign key)",
+            fix="see what the table demands of its columns (NOT NULL, CHECK, a foreign key, a length)",
         )
-    if state == "42501":
-        return DestinationFailed(
+    if state[:2] == "42":
+        return ResourcesMissing(
             f"the server does not allow it: {words}",
-            fix="let the user SELECT, INSERT, UPDATE and DELETE there and use temporary tables; "
-            "push --schema prints the tables, for somebody else to make",
+            fix="let the user SELECT, INSERT, UPDATE and DELETE there, see all rows (BYPASSRLS where "
+            "policies hide some) and use temporary tables; push --schema prints the tables, for "
+            "somebody else to make",
+            code="not_allowed",
         )
     return DestinationFailed(
-        f"the server ended it: {words if state[:2] == '42' else unquoted(words)} (SQLSTATE {state}); "
-        "nothing was written",
+        f"the server ended it: {unquoted(words)} (SQLSTATE {state}); nothing was written",
         fix="see the log of the server",
     )

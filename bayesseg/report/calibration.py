@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bayesseg._types import SMALLEST
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Figure, Table
 from bayesseg.report.words import Words
@@ -17,11 +16,7 @@ type Tenths = Sequence[Mapping[str, Any]]
 
 def reliability(words: Words, of: str, found: Mapping[str, Tenths]) -> list[Figure]:
     """Observed shares against forecast probabilities; ``found`` by what the column ``of`` names."""
-    shown = {
-        name: kept
-        for name, points in found.items()
-        if (kept := [p for p in points if p["customers"] >= SMALLEST])
-    }
+    shown = {name: points for name, points in found.items() if points}
     if not shown:
         return []
     panels = [

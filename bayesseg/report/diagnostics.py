@@ -14,6 +14,7 @@ from bayesseg.report.figures import INK, PALETTE, WIDTH, encoded, style
 KEPT = 150
 """Draws a chain in a picture; more cannot be told apart at that size."""
 _WEIGHED = 500  # draws a chain that are weighed anew
+_DIFFERENCE = "Difference"
 _NUMBER, _TEN = re.compile(r"\d+\.\d+"), float(np.log(10.0))
 
 
@@ -191,7 +192,11 @@ def pictures(
     with mpl.rc_context(style(**{"lines.linewidth": 0.9, "figure.facecolor": "white"})):
         for name, plot in plots.items():
             figure = plot().viz["figure"].item()
-            _said(figure, texts, write, logarithms=name == "prior")
+            if name == "rank":
+                for ax in figure.axes[::columns]:
+                    ax.set_ylabel(_DIFFERENCE)
+            every = step if name == "trace" else 1
+            _said(figure, texts, write, logarithms=name == "prior", every=every)
             found[name] = encoded(figure)
             plt.close(figure)
     return found
@@ -232,9 +237,24 @@ def _beside(values: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray]) 
 
 
 def _said(
-    figure: Any, texts: Mapping[str, str], write: Callable[[float], str], *, logarithms: bool
+    figure: Any,
+    texts: Mapping[str, str],
+    write: Callable[[float], str],
+    *,
+    logarithms: bool,
+    every: int,
 ) -> None:
-    """Put what ArviZ wrote into the language of the page, and values for their ``logarithms``."""
+    """Put what ArviZ wrote into the language of the page, and values for their ``logarithms``.
+
+    Of draws each ``every``-th is shown, and counted as one of all.
+    """
+
+    def plainly(value: float, _: int) -> str:
+        return write(value)
+
+    def along(value: float, _: int) -> str:
+        return write(float(np.exp(value)) if logarithms else every * value)
+
     from matplotlib.text import Text
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
@@ -255,11 +275,8 @@ def _said(
     for ax in figure.axes:
         if logarithms:
             ax.xaxis.set_major_locator(FixedLocator(_round_logarithms(*ax.get_xlim())))
-        for axis in (ax.xaxis, ax.yaxis):
-            unlogged = logarithms and axis is ax.xaxis
-            axis.set_major_formatter(
-                FuncFormatter(lambda v, _, exp=unlogged: write(float(np.exp(v)) if exp else v))
-            )
+        ax.xaxis.set_major_formatter(FuncFormatter(along))
+        ax.yaxis.set_major_formatter(FuncFormatter(plainly))
 
 
 def _round_logarithms(low: float, high: float) -> list[float]:

@@ -210,7 +210,7 @@ def rootogram(
         low = mean - [one["lo"] for one in predicted]
         high = np.array([one["hi"] for one in predicted]) - mean
         ax.errorbar(at, mean, [low, high], fmt="o", color=PALETTE[3], ms=5, lw=2, label=legend[1])
-        ax.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
+        ax.set_yscale("function", functions=_ROOT)
         ax.set_ylim(0)
         ax.set_xticks(at, labels)
         ax.set_xlabel(legend[2])
@@ -362,13 +362,16 @@ def reliability(
 ) -> str:
     """One panel a forecast: observed shares with intervals against forecast probabilities.
 
-    Points of a forecast that keeps its word lie on the diagonal. ``legend`` names the two axes.
+    Points of a forecast that keeps its word lie on the diagonal. The scale is a square root, for most
+    shares are small. ``legend`` names the two axes.
     """
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import FuncFormatter, MultipleLocator
+        from matplotlib.ticker import FixedLocator, FuncFormatter
 
         axes = _grid_of(figure, len(panels))
+        most = min(1.0, 1.05 * max(max(o["hi"] for o in one) for _, _, one in panels))
+        marked = _roots(most)
         for row, (ax, (title, forecast, observed)) in enumerate(zip(axes, panels, strict=True)):
             low, mean, high = (np.array([one[k] for one in observed]) for k in ("lo", "mean", "hi"))
             ax.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
@@ -382,15 +385,30 @@ def reliability(
                 lw=1.6,
             )
             ax.set_title(title)
-            ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            ax.set_xscale("function", functions=_ROOT)
+            ax.set_yscale("function", functions=_ROOT)
+            ax.set(xlim=(0, most), ylim=(0, most), box_aspect=1)
             for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(MultipleLocator(0.5))
+                axis.set_major_locator(FixedLocator(marked))
                 axis.set_major_formatter(FuncFormatter(lambda share, _: write(share)))
             ax.grid()
             _outer(ax, row, len(panels), *legend)
 
     columns = _columns_of(len(panels))
     return drawn((0.4 + 5.0 / columns) * -(-len(panels) // columns), draw)
+
+
+_ROOT = (lambda v: np.sqrt(np.maximum(v, 0)), np.square)
+"""A square-root scale and its inverse."""
+
+
+def _roots(most: float) -> list[float]:
+    """Round shares up to ``most``, so far apart on a square-root scale that they can be read."""
+    found = [0.0]
+    for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0):
+        if share <= most and share**0.5 - found[-1] ** 0.5 >= 0.18 * most**0.5:
+            found.append(share)
+    return found
 
 
 def uniform(
@@ -406,8 +424,10 @@ def uniform(
         top = max([band[1], *(max(heights) for _, heights in panels)])
         for row, (ax, (title, heights)) in enumerate(zip(axes, panels, strict=True)):
             edges = np.linspace(0, 1, len(heights) + 1)
-            ax.axhspan(*band, color=PALETTE[7], alpha=0.25, lw=0)
             ax.stairs(heights, edges, fill=True, color=_of_forecast(row), alpha=0.6)
+            ax.axhspan(*band, color=PALETTE[7], alpha=0.35, lw=0)
+            for end in band:
+                ax.axhline(end, color=INK, lw=0.8, ls="--")
             ax.axhline(1, color=INK, lw=0.8, ls=":")
             ax.set_title(title)
             ax.set(xlim=(0, 1), ylim=(0, 1.08 * top))

@@ -33,7 +33,10 @@ def blocks(words: Words, gates: Sequence[Mapping[str, Any]]) -> list[Any]:
     passed = words.count(len(gates) - len(missed))
     found: list[Any] = [Text((words("sampling.gates.said", passed=passed, n=len(gates)),))]
     if missed:
-        found.append(_table(words, missed, words("sampling.gates.missed")))
+        found += [
+            Text((words("sampling.gates.missed"),)),
+            Items(tuple(_told(words, gate) for gate in missed)),
+        ]
     whole = _table(words, gates, words("sampling.gates.caption"))
     return [*found, Details(words("sampling.gates.all", n=len(gates)), (whole,))]
 
@@ -58,6 +61,20 @@ def _table(words: Words, gates: Sequence[Mapping[str, Any]], caption: str) -> Ta
     return Table(caption, head, rows)
 
 
+def _told(words: Words, gate: Mapping[str, Any]) -> str:
+    """A gate that missed, and what to do about it."""
+    value, limit = _measured(words, gate)
+    key = "backtested" if str(gate["name"]).startswith(_BACKTEST) else "limited"
+    return words(
+        f"sampling.gates.{key}",
+        gate=_name(words, gate),
+        part=words(f"parts.{gate['part']}"),
+        value=value,
+        limit=limit,
+        advice=words.said(str(gate["advice"])),
+    )
+
+
 _BACKTEST = "backtest_"
 
 
@@ -65,7 +82,11 @@ def _name(words: Words, gate: Mapping[str, Any]) -> str:
     name = str(gate["name"])
     if name.startswith(_BACKTEST):
         return words("sampling.gates.backtest", cut=words.date(name.removeprefix(_BACKTEST)))
-    return words.said(name.replace("_", " "))
+    for about in ("identified", "locked"):
+        if name.startswith(f"{about}_"):
+            return words(f"sampling.gates.names.{about}", name=name.removeprefix(f"{about}_"))
+    key = f"sampling.gates.names.{name}"
+    return words(key) if words.has(key) else name.replace("_", " ")
 
 
 def _measured(words: Words, gate: Mapping[str, Any]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ def measures(words: Words, accounting: Mapping[str, Any]) -> list[tuple[str, str
     rows = _of_rows(words, accounting) if "completeness" in quality else []
     for name in ("mahalanobis", "isolation_forest"):
         if found := (quality.get("customers") or {}).get(name):
-            share = found["customers"] / found["asked"]
+            share = _share(found["customers"], found["asked"])
             of = words("quality.of.customers")
             rows.append((words(f"quality.{name}"), share, found["customers"], of))
     return [(name, words.percent(share), words.count(n), of) for name, share, n, of in rows]
@@ -41,13 +41,13 @@ def _of_rows(
         )
     for rule, one in quality["consistency"].items():
         of = words("quality.of.orders") if rule == "one_customer_an_order" else valued
-        rows.append(
-            (words(f"quality.rules.{rule}"), one["share"], one["asked"] - one["failing"], of)
-        )
+        held = None if one["failing"] is None else one["asked"] - one["failing"]
+        rows.append((words(f"quality.rules.{rule}"), one["share"], held, of))
     used = max(accounting["rows"]["used"], 1)
     copies, refunds, money = (quality[name] for name in ("duplicates", "refunds", "amounts"))
     used_rows = words("quality.of.used")
-    rows.append((words("quality.copies"), copies["rows"] / used, copies["rows"], used_rows))
+    copied = _share(copies["rows"], used)
+    rows.append((words("quality.copies"), copied, copies["rows"], used_rows))
     rows.append((words("quality.refunds"), refunds["share_of_rows"], refunds["rows"], used_rows))
     rows.append(
         (words("quality.returned"), refunds["share_of_amount"], None, words("quality.of.money"))
@@ -56,14 +56,19 @@ def _of_rows(
         paid = words("quality.of.paid")
         for name in ("iqr_outliers", "robust_z_outliers"):
             n = money[name]["rows"]
-            rows.append((words(f"quality.{name}"), n / money["positive"], n, paid))
-        largest = words("quality.largest"), money["largest_share"], 1, words("quality.of.money")
-        rows.append(largest)
+            rows.append((words(f"quality.{name}"), _share(n, money["positive"]), n, paid))
+        if "largest_share" in money:
+            of = words("quality.of.money")
+            rows.append((words("quality.largest"), money["largest_share"], 1, of))
     gap = quality["time"]["longest_gap"]
     rows.append((words("quality.gap"), None, gap, words("quality.of.days")))
     odd = len(quality["time"]["odd_weeks"])
     rows.append((words("quality.odd_weeks"), None, odd, words("quality.of.weeks")))
     return rows
+
+
+def _share(count: int | None, of: int | None) -> float | None:
+    return None if count is None or of is None else count / of
 
 
 def measures_table(words: Words, accounting: Mapping[str, Any]) -> list[Any]:

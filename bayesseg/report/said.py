@@ -68,9 +68,9 @@ def _filled(phrases: Sequence[Phrase], value: str, kind: str | None, marks: Mark
 
     if kind == "s" or not value.strip():
         return value
-    lead = value[: len(value) - len(value.lstrip())]
-    if (found := translated(phrases, value.strip(), marks)) is not None:
-        return lead + found
+    inner = value.strip()
+    if (found := translated(phrases, inner, marks)) is not None:
+        return value.replace(inner, found)
     if "; " in value:
         return marks.part.join(map(again, value.split("; ")))
     if segment := _SEGMENT.fullmatch(value):

@@ -9,11 +9,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayesseg.errors import UsageError
 from bayesseg.report.said import Marks, Phrase, exactly, read_phrases, translated
 from bayesseg.segment_map import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTHING = "–"
 ALL = 0.9995
@@ -50,13 +53,23 @@ class Words:
         found = translated(self.phrases, text, marks)
         return text if found is None else _unbroken(found, self.texts["marks.spaced"])
 
+    def column(self, texts: pd.Series) -> pd.Series:
+        """Reasons of a list in this language; each of their three parts is said but once."""
+        if not self.phrases or texts.empty:
+            return texts
+        parts = texts.str.split(", ", expand=True)
+        told = {one: self.said(one) for at in parts for one in parts[at].unique()}
+        spoken: pd.DataFrame = parts.apply(lambda part: part.map(told))
+        joined: pd.Series = spoken[0].str.cat(spoken[parts.columns[1:]], sep=", ")
+        return joined
+
     def naming(self, segments: Mapping[str, Any] | None) -> Words:
         """These words, which know what the ``segments`` of a manifest are called in this language."""
         if segments is None or not self.phrases:
             return self
         own = [(one.name, one.name_fr) for one in shown(segments)]
         own += [(one.action, one.action_fr) for one in shown(segments)]
-        told = (exactly(*pair) for pair in own if all(pair) and pair[0] != pair[1])
+        told = (exactly(en, fr.replace("'", "’")) for en, fr in own if en and fr and en != fr)
         return replace(self, phrases=(*told, *self.phrases))
 
     def called(self, one: Mapping[str, Any]) -> str:

@@ -202,6 +202,18 @@ def withheld_of(plan: Plan) -> tuple[str, ...]:
     return found if valued or "spend" not in parts else (*found, *_OF_MONEY)
 
 
+def columns_of(table: pd.DataFrame, parts: Collection[str]) -> list[str]:
+    """The columns of a score table that are of any of ``parts``; money is of purchases too."""
+    found: set[str] = set()
+    if "segments" in parts:
+        found |= {*SEGMENT_COLUMNS, *(n for n in map(str, table) if n.startswith("membership_"))}
+    if "purchase" in parts:
+        found |= {*_OF_PURCHASES}
+    if "purchase" in parts or "spend" in parts:
+        found |= {*_OF_MONEY, "priority_rank", "p_top_decile"}
+    return [name for name in map(str, table) if name in found]
+
+
 def _flags(
     posterior: Posterior, data: Customers, columns: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.object_]:

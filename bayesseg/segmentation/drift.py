@@ -408,7 +408,7 @@ def judged(document: Mapping[str, Any]) -> dict[str, Any]:
             found.append(
                 (
                     "refit" if value < UNTRUSTED else "watch",
-                    f"{_called(one)} does not come back in a refit: Jaccard {value:.2f}, {usual:.2f} "
+                    f"{_called(one)} {_back(value)} in a refit: Jaccard {value:.2f}, {usual:.2f} "
                     "without any change",
                 )
             )
@@ -423,6 +423,10 @@ def judged(document: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": [{"level": level, "says": says} for level, says in found],
         "words": _words(document),
     }
+
+
+def _back(jaccard: float) -> str:
+    return "does not come back" if jaccard < UNTRUSTED else "comes back only in part"
 
 
 def _moves(document: Mapping[str, Any]) -> list[str]:

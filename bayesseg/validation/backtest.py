@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg._types import SMALLEST
 from bayesseg.aggregates import merged
 from bayesseg.customers import Attributes, sampled
 from bayesseg.discrepancy import miss
@@ -125,15 +124,14 @@ def _origin(
 
 
 def _single(held: Holdout, found: Totals) -> dict[str, Any]:
-    """Tenths by P(buys), and the PIT in bins that share what the small among them hold."""
+    """Cells by P(buys), and the PIT in bins that share what the small among them hold."""
     counts = np.histogram(found.pit, np.linspace(0, 1, _BINS + 1))[0]
     pit = np.zeros(_BINS)
     for group in merged(counts):
         pit[group] = counts[group].mean()
-    tenths = reliability(found.p_active, held.purchases[found.drawn])
     return {
         "customers": len(found.drawn),
-        "reliability": [one for one in tenths if one["customers"] >= SMALLEST],
+        "reliability": reliability(found.p_active, held.purchases[found.drawn]),
         "pit": pit.tolist(),
     }
 

@@ -84,11 +84,12 @@ def read_out(
 
     Returns:
         JSON-able: ``customers`` of each group, ``bought`` and ``spend`` (each group's mean, ``uplift``
-        and ``adjusted``, each with ``mean, lo, hi`` and ``p_positive``), ``rate`` (see ``save_rate``)
-        and ``warnings`` against the comparison.
+        and ``adjusted``, each with ``mean, lo, hi`` and ``p_positive``; None where all are the same),
+        ``rate`` (see ``save_rate``) and ``warnings`` against the comparison. A measure that is missing
+        in one group, or of those who bought, more often than chance allows is warned of and None.
 
     Raises:
-        InputRejected: no outcome, or a group of fewer than ten with one.
+        InputRejected: no outcome, a group of fewer than ten with one, or no measure that compares.
     """
     rng = np.random.default_rng(seed)
     outcomes = {"bought": campaign.bought, "spend": campaign.spend}
@@ -98,54 +99,32 @@ def read_out(
             "there is no outcome of the campaign",
             fix="give columns bought (0 or 1) or spend, or the purchase log as DATA",
         )
-    missing = np.logical_or.reduce([np.isnan(values) for values in known.values()])
-    for group, name in ((campaign.contacted, "contacted"), (~campaign.contacted, "held out")):
-        if (count := int((group & ~missing).sum())) < FEWEST:
-            raise InputRejected(
-                f"{count} customers {name} have an outcome: nothing can be said of so few",
-                fix=f"{FEWEST} at least in each group; a larger --holdout next time",
-                code="group_too_small",
-            )
-    here = campaign.contacted[~missing]
     found: dict[str, Any] = {
         "level": LEVEL,
-        "customers": {
-            name: {
-                "all": int(group.sum()),
-                "missing": int((group & missing).sum()),
-                "reached": None
-                if campaign.reached is None
-                else int((group & campaign.reached).sum()),
-            }
-            for name, group in (("contacted", campaign.contacted), ("held", ~campaign.contacted))
-        },
-        "warnings": _warnings(campaign, missing, share),
+        "customers": _counted(
+            campaign, np.logical_and.reduce([np.isnan(v) for v in known.values()])
+        ),
+        "warnings": _warnings(campaign, share),
         "bought": None,
         "spend": None,
         "rate": None,
     }
-    columns = {}
-    for name, values, forecast in (
-        ("bought", campaign.bought, campaign.p_buy),
-        ("spend", campaign.spend, campaign.clv),
-    ):
-        if values is not None:
-            columns[name] = values[~missing]
-            if forecast is not None and not np.isnan(forecast[~missing]).any():
-                columns[f"{name} adjusted"] = _less(values[~missing], forecast[~missing], here)
-    rises = _of_means(np.stack([*columns.values()], axis=1), here, rng)
-    drawn = dict(zip(columns, rises.T, strict=True))
-    if "bought" in known:
-        drawn["bought"] = _of_shares(columns["bought"], here, rng)
-    for name in known:
-        found[name] = {
-            "contacted": float(columns[name][here].mean()),
-            "held": float(columns[name][~here].mean()),
-            "uplift": _summed(drawn[name]),
-            "adjusted": _summed(drawn[f"{name} adjusted"]) if f"{name} adjusted" in drawn else None,
-        }
-    if "spend" in known:
-        spenders = min(int((columns["spend"][group] != 0).sum()) for group in (here, ~here))
+    for name, forecast in (("bought", campaign.p_buy), ("spend", campaign.clv)):
+        if name not in known:
+            continue
+        warning = _missing(campaign, name, known[name])
+        found["warnings"] += [] if warning is None else [warning]
+        if warning is None or not warning["uneven"]:
+            found[name] = _measured(campaign.contacted, name, known[name], forecast, rng)
+    if found["bought"] is None and found["spend"] is None:
+        raise InputRejected(
+            found["warnings"][-1]["message"],
+            fix="find out what became of them; 0 for those known to have bought nothing",
+            code="outcomes_missing",
+        )
+    if campaign.spend is not None and found["spend"] is not None:
+        spent = np.nan_to_num(campaign.spend) != 0
+        spenders = min(int((spent & g).sum()) for g in (campaign.contacted, ~campaign.contacted))
         if spenders < _SPENDERS:
             found["warnings"].append(
                 {
@@ -155,9 +134,10 @@ def read_out(
                     "large spenders would do is not seen",
                 }
             )
-        if prior is not None and campaign.loss is not None:
-            best = found["spend"]["adjusted"] or found["spend"]["uplift"]
-            loss = float(np.nanmean(campaign.loss[~missing & campaign.contacted]))
+        best = found["spend"]["adjusted"] or found["spend"]["uplift"]
+        if prior is not None and campaign.loss is not None and best is not None:
+            some = campaign.contacted & ~np.isnan(campaign.spend)
+            loss = float(np.nanmean(campaign.loss[some]))
             found["rate"] = save_rate(margin * best["mean"], margin * best["sd"], loss, prior)
     return found
 
@@ -238,11 +218,82 @@ def loss_within(
     return np.asarray(np.where(share > 0, stayed * part * taken(low * days / horizon_days), 0.0))
 
 
-def _warnings(campaign: Campaign, missing: Mask, share: float | None) -> list[dict[str, Any]]:
-    """What speaks against the comparison, each with the number that says so."""
-    from scipy.stats import binomtest, fisher_exact
+def _counted(campaign: Campaign, missing: Mask) -> dict[str, Any]:
+    """Customers of each group, and of these who has no outcome at all and who was reached."""
+    return {
+        name: {
+            "all": int(group.sum()),
+            "missing": int((group & missing).sum()),
+            "reached": None if campaign.reached is None else int((group & campaign.reached).sum()),
+        }
+        for name, group in (("contacted", campaign.contacted), ("held", ~campaign.contacted))
+    }
 
-    held, count = int((~campaign.contacted).sum()), len(missing)
+
+def _measured(
+    contacted: Mask, name: str, values: Array, forecast: Array | None, rng: np.random.Generator
+) -> dict[str, Any]:
+    """One measure: its mean in each group, and what contact added."""
+    known = ~np.isnan(values)
+    for group, what in ((contacted, "contacted"), (~contacted, "held out")):
+        if (count := int((group & known).sum())) < FEWEST:
+            raise InputRejected(
+                f"{count} customers {what} have an outcome: nothing can be said of so few",
+                fix=f"{FEWEST} at least in each group; a larger --holdout next time",
+                code="group_too_small",
+            )
+    here, values = contacted[known], values[known]
+    columns = {} if name == "bought" else {"uplift": values}
+    if forecast is not None and not np.isnan(forecast[known]).any():
+        columns["adjusted"] = _less(values, forecast[known], here)
+    drawn = {"uplift": _of_shares(values, here, rng)} if name == "bought" else {}
+    if columns and np.ptp(values) > 0:  # of equal ones the bootstrap is sure of anything
+        rises = _of_means(np.stack([*columns.values()], axis=1), here, rng)
+        drawn |= dict(zip(columns, rises.T, strict=True))
+    return {
+        "customers": {"contacted": int(here.sum()), "held": int((~here).sum())},
+        "contacted": float(values[here].mean()),
+        "held": float(values[~here].mean()),
+        **{how: _summed(drawn[how]) if how in drawn else None for how in ("uplift", "adjusted")},
+    }
+
+
+def _missing(campaign: Campaign, name: str, values: Array) -> dict[str, Any] | None:
+    """What is missing of a measure, and whether what is left still compares."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return None
+    lost = [int((missing & group).sum()) for group in (campaign.contacted, ~campaign.contacted)]
+    p, why = _by_chance(missing, campaign.contacted), "in one group"
+    if name == "spend" and campaign.bought is not None:
+        told = ~np.isnan(campaign.bought)
+        bought = campaign.bought[told] > 0
+        p, why = min((p, why), (_by_chance(missing[told], bought), "among those who bought"))
+    uneven = p < _UNLIKELY
+    differ = f"; more {why} than chance gives (p = {p:.1g}): what is left no longer compares"
+    return {
+        "code": "outcomes_missing",
+        "measure": name,
+        "p": p,
+        "uneven": uneven,
+        "message": f"{lost[0]:,} of those contacted and {lost[1]:,} of those held out have no {name!r} "
+        f"and are left out{differ if uneven else ''}",
+    }
+
+
+def _by_chance(missing: Mask, group: Mask) -> float:
+    """How likely values are so unevenly missing by chance: Fisher's exact test."""
+    from scipy.stats import fisher_exact
+
+    counts = [[int((m & g).sum()) for m in (missing, ~missing)] for g in (group, ~group)]
+    return float(fisher_exact(counts)[1])
+
+
+def _warnings(campaign: Campaign, share: float | None) -> list[dict[str, Any]]:
+    """What speaks against the comparison, each with the number that says so."""
+    from scipy.stats import binomtest
+
+    held, count = int((~campaign.contacted).sum()), len(campaign.contacted)
     found: list[dict[str, Any]] = []
     if share is not None:
         p = float(binomtest(held, count, share).pvalue)
@@ -256,23 +307,6 @@ def _warnings(campaign: Campaign, missing: Mask, share: float | None) -> list[di
                     "no longer compare",
                 }
             )
-    lost = [int((missing & group).sum()) for group in (campaign.contacted, ~campaign.contacted)]
-    if sum(lost):
-        table = [[lost[0], count - held - lost[0]], [lost[1], held - lost[1]]]
-        p = float(fisher_exact(table)[1])
-        differ = (
-            f"; more in one group than chance gives (p = {p:.1g}): what is left no longer compares"
-            if p < _UNLIKELY
-            else ""
-        )
-        found.append(
-            {
-                "code": "outcomes_missing",
-                "p": p,
-                "message": f"{lost[0]:,} of those contacted and {lost[1]:,} of those held out have no "
-                f"outcome and are left out{differ}",
-            }
-        )
     if campaign.reached is not None:
         spoilt = int((campaign.reached & ~campaign.contacted).sum())
         if spoilt:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesseg._types import Array, IntArray
+from bayesseg.aggregates import merged
 
 type Groups = Mapping[str, tuple[list[str], IntArray]]
 """By attribute: the names of its cells and the cell of each customer, (N,)."""
@@ -185,17 +186,24 @@ def _means(cell: IntArray, count: int, expected: Array, actual: Array) -> dict[s
 
 
 def reliability(p: Array, purchases: IntArray) -> list[dict[str, Any]]:
-    """Buyers foretold and counted in tenths of customers by P(buys); equal ones stay together."""
+    """Buyers foretold and counted in tenths of customers by P(buys); equal ones stay together.
+
+    Neighbouring tenths are one until 11 of them bought and 11 did not; nobody is left out. Nothing where
+    fewer did in all.
+    """
     bought = purchases > 0
     edges = np.unique(np.quantile(p, np.linspace(0, 1, 11)))
     place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, max(len(edges) - 2, 0))
+    cells = [place == k for k in np.unique(place)]
+    counts = np.array([[bought[cell].sum(), (~bought)[cell].sum()] for cell in cells])
     return [
         {
-            "expected": float(p[place == k].mean()),
-            "actual": float(bought[place == k].mean()),
-            "customers": int((place == k).sum()),
+            "expected": float(p[own].mean()),
+            "actual": float(bought[own].mean()),
+            "customers": int(own.sum()),
         }
-        for k in np.unique(place)
+        for group in merged(counts)
+        for own in (np.any(cells[group], axis=0),)
     ]
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from bayesseg._files import lock, write_text
 from bayesseg._types import DAYS_PER_YEAR, SMALLEST, Array, IntArray
+from bayesseg.aggregates.cells import hidden
 from bayesseg.customers import purchase_days
 from bayesseg.errors import ArtefactBad, InputRejected
 from bayesseg.ingest import Purchases
@@ -42,6 +43,8 @@ LEVEL = 0.90
 """Of every interval of a score file."""
 _Z = 1.6448536269514722
 _KEYS = {"scores", "scored_at", "as_of", "until", "customers", "totals", "each", "segments"}
+CLOSED_DAYS = 5
+"""With which a log of what came may begin before its first purchase: a shop has holidays."""
 _UNUSUAL = 0.05
 """A number of misses less likely than this, were the intervals right, fails the record."""
 
@@ -88,8 +91,8 @@ def judge(
         are those of the others, their intervals scaled by the share of the forecast they hold.
 
     Raises:
-        InputRejected: the scores hold no forecast, the horizon has not passed, or none of their
-            customers can be judged.
+        InputRejected: the scores hold no forecast, the horizon has not passed, the log begins within
+            it, or holds none of their customers.
     """
     if document.get("as_of") is None or "p_churn" not in scores or scores["p_churn"].isna().all():
         raise InputRejected(
@@ -105,11 +108,13 @@ def judge(
             fix=f"judge them with data up to {until} or later ({(until - last).days} days more)",
             code="too_early",
         )
+    refuse_late(purchases, as_of + timedelta(days=1))
     came = _came(scores, purchases, as_of, until, settings, named)
-    if not came.covered.any():
+    if not (came.purchases.any() or came.before.any()):
         raise InputRejected(
             "no customer of the scores is in the data",
-            fix="give the log that was scored, as it is now",
+            fix="give the log that was scored, as it is now, with ids written in the same way",
+            code="ids_differ",
         )
     judged = scores[came.covered]
     bought = came.purchases[came.covered]
@@ -155,15 +160,26 @@ def judge(
                 1 - judged["p_churn"].to_numpy(), judged["expected_purchases"].to_numpy(), bought
             )
             | {"actual": int((bought > 0).sum())},
-            "reliability": [
-                one
-                for one in metrics.reliability(1 - judged["p_churn"].to_numpy(), bought)
-                if one["customers"] >= SMALLEST
-            ],
+            "reliability": metrics.reliability(1 - judged["p_churn"].to_numpy(), bought),
             **value,
         },
         "segments": _segments(judged, bought),
     }
+
+
+def refuse_late(purchases: Purchases, first: date) -> None:
+    """Refuse a log that begins after ``first``, from when on purchases are to be counted.
+
+    Raises:
+        InputRejected: it does, by more than ``CLOSED_DAYS``.
+    """
+    begun = date.fromisoformat(purchases.provenance["days"]["first"])
+    if begun > first + timedelta(days=CLOSED_DAYS):
+        raise InputRejected(
+            f"purchases are to be counted from {first} on, and the data begin on {begun}",
+            fix=f"give the log from {first} or earlier",
+            code="too_late",
+        )
 
 
 def _came(
@@ -259,10 +275,13 @@ def _segments(judged: pd.DataFrame, bought: IntArray) -> list[dict[str, Any]]:
     if "segment" not in judged or judged["segment"].isna().all():
         return []
     found = []
-    for (segment, name), rows in judged.assign(came=bought).groupby(["segment", "segment_name"]):
-        if (count := len(rows)) < SMALLEST:
+    each = judged.assign(came=bought).groupby(["segment", "segment_name"])
+    sizes = each.size().to_numpy()
+    gone = hidden(sizes, sizes < SMALLEST)  # and one more, if need be: the total is known
+    for ((segment, name), rows), small in zip(each, gone, strict=True):
+        if small:
             continue
-        p = rows["p_churn"].to_numpy()
+        count, p = len(rows), rows["p_churn"].to_numpy()
         spread = _Z * float(np.sqrt((p * (1 - p)).sum())) / count
         found.append(
             {
@@ -328,11 +347,14 @@ def _order(entry: Entry) -> tuple[str, str, str]:
     return entry["as_of"], entry["scored_at"], entry["scores"]
 
 
-def apart(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries whose horizons do not overlap, the oldest first: overlapping ones share what came."""
+def apart(entries: Sequence[Entry], until: str = "until") -> list[Entry]:
+    """Entries whose horizons do not overlap, the oldest first: overlapping ones share what came.
+
+    ``until`` names the end of a horizon: that of purchases, or ``money_from``, that of value.
+    """
     found: list[Entry] = []
     for entry in sorted(entries, key=_order):
-        if not found or entry["as_of"] >= found[-1]["until"]:
+        if not found or entry["as_of"] >= found[-1][until]:
             found.append(entry)
     return found
 

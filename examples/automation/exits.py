@@ -21,9 +21,9 @@ ACTS = {
     4: (STOP, "a gate failed: somebody has to look"),
     5: (STOP, "a run or score file is damaged: fit or score again"),
     6: (RETRY, "the destination failed: trying again is safe"),
-    7: (REPORT, "some rows are refused and listed, the others are there"),
+    7: (REPORT, "rows are refused: the message says whether the others are there"),
     8: (RETRY, "somebody else is writing"),
-    9: (STOP, "memory, disk or a package is missing"),
+    9: (STOP, "access, memory, disk or a package is missing"),
     130: (RETRY, "interrupted"),
     143: (RETRY, "terminated"),
 }

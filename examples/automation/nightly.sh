@@ -37,11 +37,18 @@ attempt() {
 stop() {
     case $1 in
         3) say error "the data of $DAY are refused: see the message, mend the extract" ;;
-        4) say error "a gate failed: somebody has to look, then --force --reason or a refit" ;;
+        4)
+            if grep -q '"code": "older_run"' "$pushed" 2>/dev/null; then
+                say error "newer scores than those of $DAY stand there: nothing to do"
+            else
+                say error "a gate failed: somebody has to look, then --force --reason or a refit"
+            fi
+            ;;
         5) say error "a run or score file is damaged: remove it, and run this again" ;;
         6) say error "the destination failed $TRIES times: run this again later" ;;
+        7) say error "the rows or the table do not fit: nothing was written, see the message" ;;
         8) say error "another night is still at work" ;;
-        9) say error "memory, disk or a package is missing: bayesseg doctor says which" ;;
+        9) say error "access, memory, disk or a package is missing: see the message" ;;
         130 | 143) say error "stopped: run this again" ;;
         *) say error "exit $1: see the message" ;;
     esac
@@ -61,6 +68,7 @@ latest=$(find "$RUNS" -mindepth 1 -maxdepth 1 -type d -name '????-W??' | sort | 
 previous=
 grep -q '^\[segments' "$latest/spec.toml" 2>/dev/null && previous=$latest
 worst=0
+pushed="$SCORES/$DAY.pushed"
 
 # shellcheck disable=SC2086 # flags are several words
 if [ ! -d "$run" ] && [ ! -d "$run.untrusted" ]; then
@@ -81,18 +89,17 @@ fi
 
 scores="$SCORES/$DAY.parquet"
 # shellcheck disable=SC2086
-if [ ! -f "$scores" ]; then
-    attempt bayesseg score "$run" $log --as-of "$DAY" -o "$scores" $SOURCE_FLAGS $SCORE_FLAGS ||
-        stop $?
+if [ ! -f "$SCORES/$DAY.json" ]; then # written last: what a killed score left is written over
+    attempt bayesseg score "$run" $log --as-of "$DAY" -o "$scores" --force \
+        $SOURCE_FLAGS $SCORE_FLAGS || stop $?
 fi
 
 # shellcheck disable=SC2086
-attempt bayesseg push "$scores" --to postgres --table "$TABLE" --dsn "env:$DSN" $PUSH_FLAGS
+attempt bayesseg push "$scores" --to postgres --table "$TABLE" --dsn "env:$DSN" --json \
+    $PUSH_FLAGS >"$pushed"
 code=$?
-case $code in
-    0) ;;
-    7) worst=7 ;; # the good rows are there, the others listed
-    *) stop "$code" ;;
-esac
+cat "$pushed"
+[ "$code" -eq 0 ] || stop "$code"
+rm -f "$pushed"
 say info "$DAY done, exit $worst"
 exit "$worst"

@@ -119,7 +119,11 @@ class CampaignFlags:
     ] = None
     campaign: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Name that draws the lots: the same ones every time."),
+        typer.Option(
+            metavar="NAME",
+            help="Name that draws the lots: the same ones every time; of pseudonyms others than "
+            "of ids.",
+        ),
     ] = None
     permission_column: Annotated[
         str | None,
@@ -131,8 +135,11 @@ class CampaignFlags:
     attributes: Facts = None
 
     def __post_init__(self) -> None:
-        if self.holdout is not None and self.campaign is None:
-            raise UsageError("--holdout needs the name of a campaign", fix="give --campaign june")
+        if (self.holdout is None) != (self.campaign is None):
+            raise UsageError(
+                "a hold-out needs its share and the name of a campaign",
+                fix="give both: --holdout 0.1 --campaign june",
+            )
 
 
 def choose(
@@ -163,8 +170,13 @@ def choose(
         listed, customers = listed[may].reset_index(drop=True), customers and customers.take(may)
     costs = _terms(terms, customers)
     reach, capacity = _limits(limits, costs, customers, shell)
-    known = posterior is not None and (document.get("settings") is not None or costs is not None)
-    latents = _latents(table, listed, customers, posterior, document) if known else None
+    if posterior is not None and document.get("settings") is None:
+        shell.warn(
+            "scores on stdin do not say their margin and discount, which futures are drawn with: "
+            "give --document FILE for intervals and contact_before"
+        )
+        posterior = None
+    latents = _latents(table, listed, customers, posterior, document)
     asked = Campaign(which, costs, reach, campaign.campaign, campaign.holdout)
     chosen = chosen_of(listed, asked, latents)
     settings = document.get("settings") or {}
@@ -191,7 +203,7 @@ def plain(
     """All of a list by value, and what belongs beside it: ``prioritise`` without a further flag."""
     nothing = TermFlags(), LimitFlags(), CampaignFlags()
     chosen = choose(table, which, *nothing, shell, posterior=None, document=document, key=None)
-    return chosen.table, {**chosen.document, "suppressed": None, "released": {}}
+    return chosen.table, {**chosen.document, "renamed": False, "suppressed": None, "released": {}}
 
 
 _SETTINGS = ("horizon_days", "value_horizon_days", "margin", "annual_discount")
@@ -337,14 +349,16 @@ def _capacity(given: str, names: list[str]) -> dict[str, int]:
         raise UsageError(
             f"--capacity {given} is neither a number nor a file", fix="give 40, or FILE"
         )
-    # the first column names, so the second is all that is left
-    with Path(given).open(encoding="utf-8-sig") as handle:
-        first = handle.readline().strip().split(",")[0].strip('"')
-    ids, columns, _ = read_table(given, first)
+    _, columns, said = read_table(given)
+    # a column called like a customer's id stands apart: it names, unless another one is text
+    named = said["columns"]["customer_id"]["value"]
+    texts = [name for name, values in columns.items() if values.dtype != float]
+    names_of = named if named and not texts else next(iter(texts or columns), None)
+    ids, columns, _ = read_table(given, names_of)
     numbers = [values for values in columns.values() if values.dtype == float]
-    if len(numbers) != 1 or not (numbers[0] >= 0).all():
+    if len(numbers) != 1 or not ((numbers[0] >= 0) & (numbers[0] % 1 == 0)).all():
         raise UsageError(
-            f"--capacity {given} is not a table of names and numbers",
+            f"--capacity {given} is not a table of names and whole numbers",
             fix="give two columns: adviser,contacts",
         )
     found = dict(zip(ids.tolist(), numbers[0].astype(int).tolist(), strict=True))
@@ -371,11 +385,6 @@ def _latents(
 
     if posterior is None or customers is None or listed.empty:
         return None
-    if document.get("settings") is None:
-        raise UsageError(
-            "scores on stdin do not say their margin and discount, which futures are drawn with",
-            fix="give --document FILE, which score wrote beside them",
-        )
     plan = plan_for(posterior, document)
     spend = table.set_index("customer_id")["expected_spend"].loc[listed["customer_id"]]
     refuse_others(plan, customers, listed["p_alive"].to_numpy(np.float64))
@@ -410,6 +419,17 @@ def say(document: Mapping[str, Any], shell: Shell) -> None:
         + (f" (within {', '.join(reach)})" if reach else "")
         + (f" for {words.money(document['cost'])}" if terms is not None else "")
     )
+    if not counts["contacted"]:
+        shell.warn(
+            "nobody is contacted: "
+            + (
+                "the limits leave room for none, or all are held out"
+                if counts["worth_contacting"]
+                else "no contact brings more than it costs"
+                if "net_benefit" in document
+                else "the list is empty"
+            )
+        )
     if "net_benefit" in document:
         _say_benefit(document, words, shell)
     else:
@@ -427,7 +447,10 @@ def _say_benefit(document: Mapping[str, Any], words: Words, shell: Shell) -> Non
         f"{words.money(gap['below'])} below the most that any list within the limits could bring"
     )
     if document["draws"] is None:
-        shell.say("without --model RUN there are no intervals, no P(net > 0) and no contact_before")
+        shell.say(
+            "without --model RUN (and --document, of scores on stdin) there are no intervals, "
+            "no P(net > 0) and no contact_before"
+        )
     points = document["curve"]
     some = sorted({round(i * (len(points) - 1) / 5) for i in range(6)}) if points else []
     rows = [

@@ -61,25 +61,40 @@ def forget(
     customer_id: str | None,
     shell: Shell,
     elsewhere: Elsewhere | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Outcome:
-    """Take the people of the list ``ids`` out of ``files``, and ``elsewhere``, and keep them out."""
+    """Take the people of the list ``ids`` out of ``files``, and ``elsewhere``, and keep them out.
+
+    With ``dry_run`` it only says what that would be, and no file is written.
+    """
     from bayesseg.ingest import read_key, read_objections
 
     wanted = read_objections(ids, read_key(key, "--key"), "IDS", "--key")
     found = [without(path, wanted, customer_id) for path in dict.fromkeys(files)]
     gone = frozenset[str]().union(*(one.ids for one in found))
     met = frozenset[int]().union(*(one.met for one in found))
+    held, deleted = 0, {}
+
+    def buried(more: frozenset[str]) -> int:
+        nonlocal held
+        held = bury(wanted, tombstones, gone | more, dry_run=dry_run)
+        return held
+
     # first: who is gone from anywhere must not return
-    held = bury(wanted, tombstones, gone)
-    deleted = {}
-    if elsewhere is not None:
-        rows, here = elsewhere(wanted, lambda more: bury(wanted, tombstones, gone | more))
-        shell.show(f"{rows:,} rows erased at the destination")
-        held, met, deleted = bury(wanted, tombstones), met | here, {"deleted": rows}
+    if elsewhere is None:
+        buried(frozenset())
+    else:
+        rows, here = elsewhere(wanted, buried)
+        shell.show(f"{rows:,} rows {'to erase' if dry_run else 'erased'} at the destination")
+        met, deleted = met | here, {"deleted": rows}
     for one in found:
-        replace(one)
-        shell.show(f"{one.path}: {one.count:,} rows erased, {one.rows:,} left")
-    shell.say(f"{tombstones}: {held:,} tombstones; give it to --suppress-list from now on")
+        if not dry_run:
+            replace(one)
+        what = "to erase" if dry_run else "erased"
+        shell.show(f"{one.path}: {one.count:,} rows {what}, {one.rows:,} left")
+    said = "it is a dry run" if dry_run else "give it to --suppress-list from now on"
+    shell.say(f"{tombstones}: {held:,} tombstones; {said}")
     unknown = len(wanted) - len(met)
     if unknown:
         shell.warn(
@@ -87,6 +102,7 @@ def forget(
             f"{' and not there' if elsewhere else ''}: compare their ids"
         )
     document = {
+        "dry_run": dry_run,
         "entries": len(wanted),
         "unknown": unknown,
         "files": [{"file": str(o.path), "erased": o.count, "rows": o.rows} for o in found],
@@ -143,10 +159,12 @@ def replace(one: Erased) -> None:
         scorefile.write_document(beside, document, force=True)
 
 
-def bury(objections: Objections, tombstones: Path, met: Iterable[str] = ()) -> int:
+def bury(
+    objections: Objections, tombstones: Path, met: Iterable[str] = (), *, dry_run: bool = False
+) -> int:
     """Add the pseudonyms of the list to a file, so that they can never come back; how many it holds.
 
-    ``met`` are ids that the list was found to name.
+    ``met`` are ids that the list was found to name; with ``dry_run`` they are counted only.
 
     Raises:
         UsageError: the file there holds no tombstones or those of another key, or the list has no key.
@@ -164,7 +182,8 @@ def bury(objections: Objections, tombstones: Path, met: Iterable[str] = ()) -> i
             )
         there = read_objections(tombstones, objections.key, key_option="--key")
         held = np.union1d(held, buried(there))
-    write_text(tombstones, written(held, objections.key))
+    if not dry_run:
+        write_text(tombstones, written(held, objections.key))
     return len(held)
 
 

@@ -9,20 +9,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesseg._files import sha256_of, write_directory
+from bayesseg._files import refuse_existing, refuse_others, write_directory
 from bayesseg.cli import scorefile, text
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.errors import ArtefactBad, RowsRefused, UsageError
+from bayesseg.cli.steps.holding import FEED, MANIFEST, file_of
+from bayesseg.errors import RowsRefused, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesseg.feed import Delta
     from bayesseg.feed.targets import Target
+    from bayesseg.push.state import State
 
-FEED, MANIFEST, REJECTS = "feed.parquet", "manifest.json", "rejects.csv"
-"""What the destination holds after these files, for the next ``--changed-since``; what the files are;
-and whom the destination cannot hold."""
+REJECTS = "rejects.csv"
+"""Whom the destination cannot hold."""
+UNFIT = "the destination cannot hold this id"
 _SLICE = 50_000
 _SHOWN = 5
 
@@ -42,8 +44,15 @@ class News:
     refused: pd.DataFrame
 
     @property
+    def rows(self) -> pd.DataFrame:
+        """The rows to send."""
+        import pandas as pd
+
+        return pd.concat([self.delta.entered, self.delta.changed], ignore_index=True)
+
+    @property
     def told(self) -> dict[str, pd.DataFrame]:
-        """The rows to send, by what is to be done with them."""
+        """The rows to write, by what is to be done with them."""
         if self.before is None:
             return {"customers": self.feed}
         return {"changed": self.delta.changed, "entered": self.delta.entered}
@@ -80,49 +89,39 @@ def news(
     exact: bool,
 ) -> News:
     """What ``to`` is told of the scores by the map ``given``, where it was told ``before``."""
-    from bayesseg.feed import COLUMNS, delta, feed, mapping
+    from bayesseg.feed import COLUMNS, delta, feed, mapping, whole
     from bayesseg.feed.targets import names_of, target_of, unfit
 
     target = target_of(to)
     names = None if given is None else mapping.read(given)
-    also = [name for name in names or () if name not in COLUMNS]
-    now = feed(table, document, before, exact=exact, also=also)
+    columns = COLUMNS if names is None else (*names,)
+    now = feed(table, document, before, exact=exact, columns=columns)
+    if before is not None:
+        own = [name for name in columns if name in COLUMNS and name != "holdout"]
+        now = whole(now, (name for name in own if name in before))
     wrong = unfit(now["customer_id"], target)
     fit = now[~wrong].reset_index(drop=True)
     there = names_of(fit, target, names)
     return News(target, fit, before, delta(fit, before, there), there, now[wrong])
 
 
-def earlier(path: Path) -> pd.DataFrame:
-    """The feed that an earlier export left: its folder, or the ``feed.parquet`` of it.
+def reserve(out: Path, since: Path | None, *, force: bool) -> None:
+    """Refuse (exit 2) a folder that is there unless forced, and one that is no mere export in any case.
 
-    Raises:
-        UsageError: there is none.
-        ArtefactBad: it is not what its manifest says, or no feed.
+    So is the folder ``since`` which news are told: what of it is not yet sent would be lost.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = path / FEED if path.is_dir() else path
-    if not file.exists():
+    refuse_existing(out, force=force)
+    if since is not None and file_of(since).resolve().parent == out.resolve():
         raise UsageError(
-            f"{file} does not exist", fix=f"give the folder of an earlier export, or its {FEED}"
+            f"the news since {since} would take its place before it is sent",
+            fix="give another folder by -o",
         )
-    again = "export everything again, without --changed-since"
-    manifest = file.with_name(MANIFEST)
     try:
-        if manifest.exists():
-            known = {
-                one["name"]: one["sha256"] for one in json.loads(manifest.read_bytes())["files"]
-            }
-            if known[file.name] != sha256_of(file):
-                raise ArtefactBad(f"{file} has changed since {manifest} was written", fix=again)
-        found: pd.DataFrame = (
-            pq.ParquetFile(file, page_checksum_verification=True).read().to_pandas()
-        )
-    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
-        raise ArtefactBad(f"{file} cannot be read as a feed ({error})", fix=again) from error
-    return found
+        listed = json.loads((out / MANIFEST).read_bytes())["files"]
+        ours = [MANIFEST, *(str(one["name"]) for one in listed)]
+    except (OSError, ValueError, LookupError, TypeError):
+        ours = []
+    refuse_others(out, ours, "an export")
 
 
 def schema(found: News, manifest: Mapping[str, Any], shell: Shell) -> Outcome:
@@ -136,6 +135,8 @@ def schema(found: News, manifest: Mapping[str, Any], shell: Shell) -> Outcome:
 
 def write(
     found: News,
+    told: State,
+    gone: list[str],
     out: Path | None,
     manifest: Mapping[str, Any],
     shell: Shell,
@@ -145,12 +146,16 @@ def write(
 ) -> Outcome:
     """Write what is to be told, all files or none; show it where there is no ``out``.
 
+    ``told`` is what the destination then holds, ``gone`` who was told of and has objected since.
+
     Raises:
         GateFailed: too much would change at once (see ``feed.accept_radius``).
     """
     from bayesseg.feed import accept_radius, radius
+    from bayesseg.feed.news import silenced
     from bayesseg.feed.schemas import DIALECTS, statements
     from bayesseg.feed.targets import kinds, mapped
+    from bayesseg.push.state import encoded
 
     counts = found.counts()
     manifest = {**manifest, "columns": found.names, "counts": counts}
@@ -163,6 +168,11 @@ def write(
             **asdict(extent),
             "reason": accept_radius(extent, force=force, reason=reason),
         }
+        if mute := 0 if found.target.clears else silenced(found.feed, found.before, found.names):
+            shell.warn(
+                f"of {mute:,} customers something told before is no longer known, and "
+                f"{manifest['target']} cannot be told so: it keeps standing there"
+            )
     if out is None:
         rows = next((rows for rows in found.told.values() if len(rows)), found.feed.head(0))
         shown = mapped(rows.head(_SHOWN), found.target, found.names)
@@ -175,19 +185,21 @@ def write(
     }
     if found.before is not None:
         kind, moved = "parquet" if target.kind == "parquet" else "csv", found.delta.moved
-        gone = found.delta.left[["customer_id"]].set_axis(key, axis=1)
+        left = found.delta.left[["customer_id"]].set_axis(key, axis=1)
         files[f"left.{kind}"] = File(
-            scorefile.encoded(gone, kind, raw=not target.people), len(gone)
+            scorefile.encoded(left, kind, raw=not target.people), len(left)
         )
         files["moved.csv"] = File(scorefile.encoded(moved, "csv"), len(moved))
+    if gone:
+        files |= _cleared(gone, found, manifest["target"], shell)
     if len(found.refused):
-        ids = found.refused[["customer_id"]].assign(reason="the destination cannot hold this id")
+        ids = found.refused[["customer_id"]].assign(reason=UNFIT)
         files[REJECTS] = File(scorefile.encoded(ids, "csv"), len(ids))
     if target.kind == "parquet":
         held = kinds(found.feed, found.names)
         for dialect in DIALECTS:
             files[f"{dialect}.sql"] = File(statements(held, dialect).encode(), 0)
-    files[FEED] = File(scorefile.encoded(found.feed, "parquet"), len(found.feed))
+    files[FEED] = File(encoded(told), len(told.table))
     return _written(files, out, manifest, shell, force=force)
 
 
@@ -241,8 +253,9 @@ def _written(
     if REJECTS not in files:
         return Outcome({"written": str(out), **document})
     refused = files[REJECTS].rows
+    whole = manifest["counts"]["customers"] + refused
     error = RowsRefused(
-        f"ids that cannot be held there were left out: {refused:,} of {files[FEED].rows + refused:,}",
+        f"ids that cannot be held there were left out: {refused:,} of {whole:,}",
         fix=f"see {out / REJECTS}; everybody else is written",
     )
     return Outcome({"written": str(out), **document}, error)
@@ -264,20 +277,43 @@ def native(what: str, rows: pd.DataFrame, found: News) -> Iterator[tuple[str, Fi
         yield f"{what}.ndjson", File(b"".join(line + b"\n" for line in lines), len(rows))
 
 
+def _cleared(gone: list[str], found: News, to: str, shell: Shell) -> Mapping[str, File]:
+    """Rows of nothing but the id, which empty what stands there; the mere ids where nothing can."""
+    target = found.target
+    if target.people or target.kind == "parquet":
+        return {}  # left says it
+    rows = found.feed.head(0).reindex(range(len(gone))).assign(customer_id=gone)
+    if target.clears:
+        shell.say(
+            f"{len(gone):,} who objected are emptied there by cleared: send it as updates only"
+        )
+        return dict(native("cleared", rows, found))
+    shell.warn(
+        f"{len(gone):,} objected, and {to} cannot be emptied: erase those in cleared.csv there"
+    )
+    ids = rows[["customer_id"]].set_axis([found.names["customer_id"]], axis=1)
+    return {"cleared.csv": File(scorefile.encoded(ids, "csv", raw=True), len(ids))}
+
+
 def _cut(table: pd.DataFrame, target: Target) -> Iterator[File]:
-    """CSV in files of at most ``target.size`` bytes, each with its header."""
+    """CSV in files of at most ``target.size`` bytes, each with its header; cut between rows."""
     raw = not target.people
     header = scorefile.encoded(table.head(0), "csv", raw=raw)
-    lines, size = [header], len(header)
-    for start in range(0, len(table), _SLICE):
-        some = _cells(table.iloc[start : start + _SLICE], target)
-        for line in scorefile.encoded(some, "csv", raw=raw, header=False).splitlines(keepends=True):
-            if len(lines) > 1 and target.size is not None and size + len(line) > target.size:
-                yield File(b"".join(lines), len(lines) - 1)
-                lines, size = [header], len(header)
-            lines.append(line)
-            size += len(line)
-    yield File(b"".join(lines), len(lines) - 1)
+    parts, size, rows = [header], len(header), 0
+    waiting = [table.iloc[k : k + _SLICE] for k in range(0, len(table), _SLICE)][::-1]
+    while waiting:
+        some = waiting.pop()
+        content = scorefile.encoded(_cells(some, target), "csv", raw=raw, header=False)
+        full = target.size is not None and size + len(content) > target.size
+        if full and len(some) > 1:
+            waiting += [some.iloc[len(some) // 2 :], some.iloc[: len(some) // 2]]
+            continue
+        if full and rows:
+            yield File(b"".join(parts), rows)
+            parts, size, rows = [header], len(header), 0
+        parts.append(content)
+        size, rows = size + len(content), rows + len(some)
+    yield File(b"".join(parts), rows)
 
 
 def _cells(table: pd.DataFrame, target: Target) -> pd.DataFrame:

@@ -54,12 +54,12 @@ def warm_up(spec: ModelSpec, data: str) -> None:
 
 def reserve(out: Path, *, force: bool) -> None:
     """Refuse early, before minutes of work, to write over a run, or ever over something else."""
+    from bayesseg.posterior import reserve as run_of
+
     refuse_existing(_set_aside(out), force=force, file=True)
     for path in (out, _untrusted(out)):
         refuse_existing(card_of(path), force=force, file=True)
-        refuse_existing(path, force=force)
-        if path.exists() and not (path / "manifest.json").is_file():
-            raise UsageError(f"{path} is there and is not a run", fix="choose another name")
+        run_of(path, force=force)
 
 
 def reserve_pieces(out: Path, *, resume: bool, force: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,19 @@ from bayesseg.cli import scorefile
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import people, scored, showing
 from bayesseg.cli.text import table
-from bayesseg.errors import UsageError
+from bayesseg.errors import InputRejected, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesseg.decide.since import Monday
+    from bayesseg.feed import Radius
     from bayesseg.ingest import Key
     from bayesseg.posterior import Posterior
 
 _SHOWN = 10
 """Rows printed of each move."""
+_COUNTED = ("margin", "annual_discount")
 _WORDS = {"fell": "fell a tier", "rose": "rose a tier", "entered": "new", "left": "gone"}
 
 
@@ -39,8 +42,9 @@ def view(
 
     ``key`` makes the pseudonyms to write, where the scores hold ids.
     """
+    from bayesseg.decide.since import days_between
     from bayesseg.decide.since import since as compare
-    from bayesseg.feed import feed
+    from bayesseg.feed import feed, radius
     from bayesseg.feed.rows import TIERS
 
     last, document = scorefile.read_scores(since), scorefile.read_document(since)
@@ -50,10 +54,13 @@ def view(
             "one of the two scorings holds pseudonyms by a key that the other was not made with",
             fix="score both with the same --pseudonymise",
         )
+    _refuse_other_money(given.document, document)
+    days_between(given.table, last)
     dropped = given.table.loc[~given.table.index.isin(now.index), "customer_id"]
     last = last[~last["customer_id"].isin(dropped)]
     before = feed(last, document)
     shown = feed(now, given.document, before)
+    _doubt(radius(shown, before), shell)
     tiers = [
         one.set_index("customer_id")["risk_tier"].reindex(rows["customer_id"])
         for one, rows in ((shown, now), (before, last))
@@ -71,6 +78,41 @@ def view(
     return Outcome(
         {"since": found.document, "customers": showing.records(rows) if shell.as_json else []}
     )
+
+
+def _refuse_other_money(now: Mapping[str, Any], last: Mapping[str, Any]) -> None:
+    """Refuse to compare money that was not counted in the same way."""
+    both = [
+        {**{n: (one.get("settings") or {}).get(n) for n in _COUNTED}, "money": one.get("money")}
+        for one in (now, last)
+    ]
+    for name, value in both[0].items():
+        if value is None:
+            raise UsageError(
+                "scores on stdin do not say how their money was counted",
+                fix="give --document FILE, which score wrote beside them",
+            )
+        if value != both[1][name]:
+            raise UsageError(
+                f"the two scorings count money in other ways ({name} {both[1][name]}, now {value})",
+                fix="score both with the same --margin, --annual-discount and --cost",
+            )
+
+
+def _doubt(found: Radius, shell: Shell) -> None:
+    """Refuse scores of nobody known; warn where more come or go than a destination would take."""
+    if found.disappeared == 1.0:
+        raise InputRejected(
+            "no customer of the last scoring is in these scores: they are of others",
+            fix="give --since the last scores of the same shop, with ids written in the same way",
+            code="scores_of_others",
+        )
+    words = {"appeared": "are new", "disappeared": "are gone"}
+    for name in (one for one in found.beyond if one in words):
+        shell.warn(
+            f"{getattr(found, name):.0%} {words[name]}, beside the customers of the last scoring: are "
+            "both of the same shop, and whole?"
+        )
 
 
 def _again(
@@ -91,12 +133,22 @@ def _again(
             "not told apart"
         )
         return None
-    parts = {name: part for name, part in spec.parts.items() if name != "segments"}
-    alone = replace(posterior, spec=replace(spec, parts=parts), features=None)
+
+    def rest(parts: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: part for name, part in parts.items() if name != "segments"}
+
+    alone = replace(
+        posterior,
+        spec=replace(spec, parts=rest(spec.parts)),
+        parts=rest(posterior.parts),
+        features=None,
+    )
     known = {one.name for one in fields(Settings)}
     settings = {name: value for name, value in document["settings"].items() if name in known}
-    found = score(alone, customers_of(last), Settings(**settings | {"predictive": False}))
-    return found.table
+    # histories stay as they were; the day only shows that the run may be younger than they are
+    then = customers_of(last)
+    then = replace(then, as_of=max(then.as_of, date.fromisoformat(posterior.manifest["as_of"])))
+    return score(alone, then, Settings(**settings | {"predictive": False})).table
 
 
 def say(found: Monday, shell: Shell, *, rows: bool) -> None:

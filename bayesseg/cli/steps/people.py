@@ -61,7 +61,7 @@ class Admitted:
     """The rows of a score table that ``--suppress-list`` does not name.
 
     ``left`` counts who was left out, None without a list. ``key`` made the pseudonyms in ``table``
-    (``named``), or is to make them of its ids.
+    (``named``), or is to make them of its ids; None where these leave as they are.
     """
 
     table: pd.DataFrame
@@ -100,7 +100,7 @@ def admitted(
             f"{left['unknown']:,} of its {left['entries']:,} entries are unknown here"
         )
         table = table[~left.pop("rows")]
-    return Admitted(table, left, own, named)
+    return Admitted(table, left, own if named else key, named)
 
 
 def permitted(
@@ -113,7 +113,7 @@ def permitted(
 ) -> tuple[pd.DataFrame, dict[str, Any] | None]:
     """The rows that ``admitted`` leaves, under the names they may leave with, and its counts."""
     found = admitted(table, document, suppress_list, pseudonymise, shell, suppress_key)
-    return (found.table if pseudonymise is None else found.written(found.table)), found.left
+    return found.written(found.table), found.left
 
 
 def suppressed(table: pd.DataFrame, objections: Objections | None) -> dict[str, Any] | None:

@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bayesseg._files import lock, write_bytes
+from bayesseg._files import remove, write_bytes
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import objections
 from bayesseg.cli.shell import Outcome, Shell
+from bayesseg.cli.steps import exporting, leaving, telling
+from bayesseg.cli.steps.leaving import How as How
+from bayesseg.cli.steps.leaving import Leaving as Leaving
 from bayesseg.errors import RowsRefused, UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayesseg.ingest import Objections
     from bayesseg.push.pushed import Pushed
 
@@ -37,6 +37,15 @@ class Where:
     def __post_init__(self) -> None:
         if self.to not in NAMES:
             raise UsageError(f"--to {self.to!r} is unknown", fix=f"one of {', '.join(NAMES)}")
+        others = (
+            {"--address": self.address, "--state": self.state, "--map": self.map}
+            if self.to == "postgres"
+            else {"--table": self.table}
+        )
+        if wrong := [flag for flag, value in others.items() if value is not None]:
+            raise UsageError(
+                f"{', '.join(wrong)} says nothing to --to {self.to}", fix="leave it out"
+            )
         if self.to == "postgres" and self.table is None:
             raise UsageError("--to postgres needs --table", fix="for example --table crm.scores")
         if self.to != "postgres" and self.state is None:
@@ -46,34 +55,9 @@ class Where:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """What is asked of a push, as the flags have it."""
-
-    exact: bool
-    campaign: str | None
-    holdout: float | None
-    suppress_list: Path | None
-    suppress_key: str | None
-    pseudonymise: str | None
-    dry_run: bool
-    force: bool
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """What leaves: scores without those who objected, by the names they leave under."""
-
-    table: pd.DataFrame
-    document: Mapping[str, Any]
-    released: Mapping[str, str]
-    suppressed: Mapping[str, Any] | None
-
-
 def push(scores: Path, where: Where, how: How, shell: Shell) -> Outcome:
     """Send the scores, and say what became of the rows."""
-    ready = _ready(scores, how, shell)
+    ready = leaving.ready(scores, how, _asked(where), shell)
     done = _SENT[where.to](ready, where, how, shell)
     counts = {
         "inserted": done.inserted,
@@ -86,6 +70,8 @@ def push(scores: Path, where: Where, how: How, shell: Shell) -> Outcome:
     shell.show(f"{head}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}")
     if not done.written and not done.refused:
         shell.say("nothing to do: what stands there says the same")
+    for _, words in done.overruled:
+        shell.warn(f"overruled ({how.reason}): {words}")
     document = {
         "to": where.to,
         "dry_run": how.dry_run,
@@ -93,26 +79,32 @@ def push(scores: Path, where: Where, how: How, shell: Shell) -> Outcome:
         "refused": len(done.refused),
         "suppressed": ready.suppressed,
         "released": dict(ready.released),
+        "overruled": dict(done.overruled),
     }
-    return Outcome(document, _refusals(done, where, shell))
+    return Outcome(document, _refusals(done, where, how, shell))
 
 
 def schema(scores: Path, where: Where, how: How, shell: Shell) -> Outcome:
     """Print what to make at the destination before the first push."""
     from bayesseg.feed import feed
-    from bayesseg.feed.targets import kinds, names_of, target_of
+    from bayesseg.feed.targets import kinds
     from bayesseg.ingest.database import parts
     from bayesseg.push import postgres
     from bayesseg.push.tables import Place
 
-    ready = _ready(scores, how, shell)
-    now = feed(ready.table, ready.document)
+    ready = leaving.ready(scores, how, _asked(where), shell)
     if where.to == "postgres":
         *path, name = parts(where.table or "")
-        text = postgres.schema(Place(path[-1] if path else "public", name), now)
+        if not path:
+            raise UsageError(
+                f"no server is asked which schema {name!r} is in", fix="--table schema.name"
+            )
+        text = postgres.schema(Place(path[-1], name), feed(ready.table, ready.document))
     else:
-        target = target_of(where.to)
-        text = target.schema(kinds(now, names_of(now, target, _names(where))))
+        found = exporting.news(
+            ready.table, ready.document, where.to, where.map, None, exact=how.exact
+        )
+        text = found.target.schema(kinds(found.feed, found.names))
     shell.show(text.rstrip())
     return Outcome({"to": where.to, "schema": text})
 
@@ -125,52 +117,39 @@ def erase(
     key: str | None,
     customer_id: str | None,
     shell: Shell,
+    *,
+    dry_run: bool = False,
 ) -> Outcome:
     """Forget people at the destination and in files."""
     from bayesseg.cli.steps import erasing
     from bayesseg.push import postgres
 
-    if where.to != "postgres":
-        raise UsageError(
-            f"push does not erase people in {where.to}",
-            fix="erase them there by its own means, and in files by bayesseg erase",
-        )
     if tombstones is None or key is None:
         raise UsageError("--erase needs --tombstones and --key", fix="give both")
     address, table = _address(where.dsn), where.table or ""
-    return erasing.forget(
-        ids,
-        files,
-        tombstones,
-        key,
-        customer_id,
-        shell,
-        lambda wanted, bury: postgres.erase(wanted, address, table, bury, shell.say),
-    )
+
+    def there(wanted: Objections, bury: erasing.Bury) -> tuple[int, frozenset[int]]:
+        done = postgres.erase(wanted, address, table, bury, shell.say, dry_run=dry_run)
+        if done.others:
+            shell.warn(
+                f"nobody was looked for in {', '.join(done.others)}: push --erase for each of them"
+            )
+        return done.rows, done.met
+
+    return erasing.forget(ids, files, tombstones, key, customer_id, shell, there, dry_run=dry_run)
 
 
-def _ready(scores: Path, how: How, shell: Shell) -> Leaving:
-    from bayesseg.cli.steps import leaving, people
-    from bayesseg.decide.holdout import held
+def _asked(where: Where) -> tuple[str, ...]:
+    """The columns that the map names; none where all go."""
+    from bayesseg.feed import mapping
 
-    if (how.campaign is None) is not (how.holdout is None):
-        raise UsageError("--campaign and --holdout go together", fix="give both, or neither")
-    table, document = scorefile.read_scores(scores), scorefile.read_document(scores)
-    found = leaving.accept(
-        document, tuple(document["verdicts"]), shell, force=how.force, reason=how.reason
-    )
-    if how.holdout is not None:
-        table = table.assign(holdout=held(table["customer_id"], how.campaign or "", how.holdout))
-    table, left = people.permitted(
-        table, document, how.suppress_list, how.pseudonymise, shell, how.suppress_key
-    )
-    return Leaving(table, document, dict.fromkeys(found.parts, found.reason), left)
+    return () if where.map is None else (*mapping.read(where.map),)
 
 
 def _address(dsn: str) -> str:
     """The address of a server, from the environment only: others can read the words of a command."""
     kind, _, name = dsn.partition(":")
-    if kind != "env":
+    if kind != "env" or not name:
         raise UsageError(
             "--dsn names the variable that holds the address, it does not hold it",
             fix="--dsn env:NAME",
@@ -178,8 +157,8 @@ def _address(dsn: str) -> str:
     if not os.environ.get(name):
         raise UsageError(
             f"the environment has no variable {name!r}",
-            fix=f"export {name}=postgresql://USER@HOST/DATABASE, the password in PGPASSWORD or a "
-            "password file",
+            fix=f"export {name}='host=HOST dbname=DATABASE user=USER', the password in PGPASSWORD or "
+            "a password file",
         )
     return os.environ[name]
 
@@ -190,7 +169,8 @@ def _postgres(ready: Leaving, where: Where, how: How, shell: Shell) -> Pushed:
     order = postgres.Order(
         scores=ready.table,
         document=ready.document,
-        objections=_objections(how),
+        objections=leaving.listed(how, shell),
+        objectors=ready.objectors,
         exact=how.exact,
         force=how.force,
         reason=how.reason,
@@ -200,106 +180,28 @@ def _postgres(ready: Leaving, where: Where, how: How, shell: Shell) -> Pushed:
     return postgres.push(order, _address(where.dsn), where.table or "", shell.say)
 
 
-def _salesforce(ready: Leaving, where: Where, how: How, shell: Shell) -> Pushed:
-    from bayesseg.push import salesforce
-
-    assert where.state is not None
-    if where.address is None:
-        raise UsageError("--to salesforce needs --address", fix="https://NAME.my.salesforce.com")
-    settings = salesforce.Settings(where.address, where.state.with_suffix(".jobs.json"))
-
-    def send(records: Any) -> Pushed:
-        return salesforce.push(records, settings, salesforce.login(), shell.say)
-
-    return _told(ready, where, how, shell, send)
-
-
-def _hubspot(ready: Leaving, where: Where, how: How, shell: Shell) -> Pushed:
-    from bayesseg.push import hubspot
-
-    settings = hubspot.Settings(where.address) if where.address else hubspot.Settings()
-
-    def send(records: Any) -> Pushed:
-        return hubspot.push(records, settings, hubspot.login(), shell.say)
-
-    return _told(ready, where, how, shell, send)
+def _crm(ready: Leaving, where: Where, how: How, shell: Shell) -> Pushed:
+    return telling.tell(ready, leaving.listed(how, shell), where, how, shell)
 
 
 _SENT: Mapping[str, Callable[[Leaving, Where, How, Shell], Pushed]] = {
     "postgres": _postgres,
-    "salesforce": _salesforce,
-    "hubspot": _hubspot,
+    "salesforce": _crm,
+    "hubspot": _crm,
 }
 
 
-def _told(
-    ready: Leaving, where: Where, how: How, shell: Shell, send: Callable[[Any], Pushed]
-) -> Pushed:
-    """Tell a CRM what is news since the last push, and remember what it now holds.
-
-    Who has left the scores stays there as last told; of who objected the columns are emptied. A row that
-    was refused is told again next time.
-    """
-    import pandas as pd
-
-    from bayesseg.cli.steps import people
-    from bayesseg.cli.steps.exporting import earlier
-    from bayesseg.feed import accept_radius, delta, feed, radius
-    from bayesseg.feed.targets import records, target_of
-    from bayesseg.push.ledger import refuse_older_than
-    from bayesseg.push.pushed import Pushed
-
-    assert where.state is not None
-    with lock(where.state):
-        before = earlier(where.state) if where.state.exists() else None
-        now = feed(ready.table, ready.document, before, exact=how.exact)
-        if not (how.force and how.reason) and before is not None:
-            refuse_older_than(ready.document, before["scored_at"].max())
-        accept_radius(radius(now, before), force=how.force, reason=how.reason)
-        found = delta(now, before)
-        news = pd.concat([found.entered, found.changed], ignore_index=True)
-        off = people.suppressed(found.left, _objections(how))
-        emptied = found.left["customer_id"][off["rows"]] if off else found.left["customer_id"][:0]
-        if stay := len(found.left) - len(emptied):
-            shell.say(f"{stay:,} customers are no longer in the scores and stay as last told")
-        planned = Pushed(len(found.entered), len(found.changed), removed=len(emptied))
-        if how.dry_run or not planned.written:
-            return planned + Pushed(unchanged=found.unchanged)
-        told = news.reindex(range(len(news) + len(emptied))).assign(
-            customer_id=pd.concat([news["customer_id"], emptied], ignore_index=True),
-            scored_at=lambda table: table["scored_at"].fillna(now["scored_at"].max()),
-        )
-        done = send(records(told, target_of(where.to), _names(where)))
-        refused = {one for one, _ in done.refused}
-        held = [now[~now["customer_id"].isin(refused)]]
-        if before is not None:
-            kept = before[before["customer_id"].isin(refused)]
-            held.append(
-                kept.astype({"scored_at": now["scored_at"].dtype})
-            )  # else they mix to objects
-        table = pd.concat(held, ignore_index=True)
-        write_bytes(where.state, scorefile.encoded(table, "parquet"))
-        gone = len(set(emptied) - refused)  # to the CRM they are updates
-        return done + Pushed(updated=-gone, removed=gone, unchanged=found.unchanged)
-
-
-def _objections(how: How) -> Objections | None:
-    return objections(how.suppress_list, how.suppress_key or how.pseudonymise)
-
-
-def _names(where: Where) -> Mapping[str, str] | None:
-    from bayesseg.feed import mapping
-
-    return None if where.map is None else mapping.read(where.map)
-
-
-def _refusals(done: Pushed, where: Where, shell: Shell) -> RowsRefused | None:
+def _refusals(done: Pushed, where: Where, how: How, shell: Shell) -> RowsRefused | None:
     """The rows refused, in a file beside the state, and the error that says so."""
     import pandas as pd
 
-    if not done.refused or where.state is None:
+    if where.state is None or how.dry_run:
         return None
     path = where.state.with_suffix(".rejects.csv")
+    if not done.refused:
+        if path.exists():  # it names people
+            remove(path)
+        return None
     table = pd.DataFrame(done.refused, columns=["customer_id", "reason"])
     write_bytes(path, scorefile.encoded(table, "csv"))
     shell.say(f"wrote {path}")

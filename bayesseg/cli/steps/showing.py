@@ -163,6 +163,13 @@ _ROUNDED = {
 }
 
 
+def told(listed: pd.DataFrame, lang: str) -> pd.DataFrame:
+    """A contact list whose reasons are in that language."""
+    from bayesseg.report.words import load_words
+
+    return listed.assign(reason=load_words(lang).column(listed["reason"]))
+
+
 def write_list(
     listed: pd.DataFrame,
     document: Mapping[str, Any],

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from bayesseg._files import refuse_existing
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import Force, Pseudonymise, Reason
+from bayesseg.cli.flags import Force, Pseudonymise, Reason, SuppressKey
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import exporting, leaving, people
+from bayesseg.cli.steps import exporting, holding, leaving
 from bayesseg.cli.verbs.segments import Scores
 from bayesseg.errors import UsageError
 
@@ -30,10 +29,6 @@ class HoldoutFlags:
             metavar="SHARE", help="Mark this share of customers as held out of --campaign."
         ),
     ] = None
-
-    def __post_init__(self) -> None:
-        if (self.campaign is None) is not (self.holdout is None):
-            raise UsageError("--campaign and --holdout go together", fix="give both, or neither")
 
 
 def export(
@@ -74,12 +69,7 @@ def export(
             help="Who must not be handed on: ids, one a line or in a column, or tombstones of erase.",
         ),
     ] = None,
-    suppress_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Key of the tombstones (default: that of --pseudonymise)."
-        ),
-    ] = None,
+    suppress_key: SuppressKey = None,
     pseudonymise: Pseudonymise = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print what to create at the destination first.")
@@ -93,52 +83,78 @@ def export(
     """Write the files that a CRM, a warehouse or a BI tool reads: rounded, and only what is news.
 
     Numbers stand on a grid and stay until they truly move, so that a night without purchases rewrites
-    few rows (--exact: as they are). feed.parquet in OUT is what the destination then holds: give OUT to
-    the next --changed-since. Refused (exit 4) without --force --reason: parts that failed their gates,
-    and more than 20 % of customers who come or go, or 30 % who change segment or tier. Customers whom
-    the destination cannot hold are in rejects.csv (exit 7).
+    few rows (--exact: as they are); clv_pred_lo, clv_pred_hi and p_top_decile go with a row and may lag
+    behind without a bound. feed.parquet in OUT is what the destination then holds: give OUT to the next
+    --changed-since. Who objected since is in cleared, to be sent as updates; Klaviyo and Braze cannot be
+    told that a number is gone. Parts that failed their gates are left out. Refused (exit 4) without
+    --force --reason: such a part where nothing else or its column is asked for, older scores than were
+    told, and more than 20 % of customers who come or go, or 30 % who change segment or tier. Customers
+    whom the destination cannot hold are in rejects.csv (exit 7).
 
     Example: bayesseg export scores.parquet --to hubspot --changed-since crm/monday -o crm/tuesday
     """
+    from bayesseg.feed import mapping
+    from bayesseg.feed.targets import key_of, target_of
+
     if dry_run or schema:
         out = None
     elif out is None:
         raise UsageError("there is nowhere to write", fix="give -o OUT, --dry-run or --schema")
-    table, document = scorefile.read_scores(scores), scorefile.read_document(scores)
-    parts = leaving.parts_of(table)
-    released = leaving.accept(document, parts, shell, force=force, reason=reason)
-    if out is not None:
-        out = Path(scorefile.untrusted(str(out))) if released.parts else out
-        refuse_existing(out, force=force)
-    if group.holdout is not None:
-        from bayesseg.decide.holdout import held
-
-        ids = table["customer_id"].to_numpy(dtype=object)
-        table = table.assign(holdout=held(ids, str(group.campaign), group.holdout))
-    table, left = people.permitted(
-        table, document, suppress_list, pseudonymise, shell, suppress_key
+    if to == "bi":
+        given = {
+            "--map": map_ is not None,
+            "--changed-since": changed_since is not None,
+            "--exact": exact,
+            "--campaign": group.campaign is not None,
+            "--holdout": group.holdout is not None,
+            "--schema": schema,
+        }
+        if asked := ", ".join(flag for flag, value in given.items() if value):
+            raise UsageError(
+                f"--to bi writes whole tables in their own names, exact: {asked} says nothing there",
+                fix=f"leave {asked} out",
+            )
+    how = leaving.How(
+        exact=exact,
+        campaign=group.campaign,
+        holdout=group.holdout,
+        suppress_list=suppress_list,
+        suppress_key=suppress_key,
+        pseudonymise=pseudonymise,
+        dry_run=dry_run,
+        force=force,
+        reason=reason,
     )
+    names = None if map_ is None else mapping.read(map_)
+    ready = leaving.ready(scores, how, names or (), shell)
+    document = ready.document
+    if out is not None:
+        out = Path(scorefile.untrusted(str(out))) if ready.released else out
+        exporting.reserve(out, changed_since, force=force)
     taken = ("model", "model_id", "verdict", "as_of", "scored_at", "money", "settings")
     manifest = {
         "target": to,
         **{name: document.get(name) for name in taken},
         "scores": document["table"],
-        "released": dict.fromkeys(released.parts, released.reason),
-        "suppressed": left,
+        "released": ready.released,
+        "suppressed": ready.suppressed,
         "campaign": group.campaign,
         "holdout": group.holdout,
         "exact": exact,
     }
     if to == "bi":
-        given = {"--map": map_, "--changed-since": changed_since, "--schema": schema or None}
-        if asked := [flag for flag, value in given.items() if value is not None]:
-            raise UsageError(
-                f"--to bi writes whole tables in their own names: {', '.join(asked)} says nothing there",
-                fix=f"leave {', '.join(asked)} out",
-            )
-        return exporting.tables(table, document, out, manifest, shell, force=force)
-    before = None if changed_since is None else exporting.earlier(changed_since)
-    news = exporting.news(table, document, to, map_, before, exact=exact)
+        return exporting.tables(ready.table, document, out, manifest, shell, force=force)
+    target = target_of(to)
+    place = holding.whose(to, key_of(target, names), ready.names)
+    held = None if changed_since is None else holding.earlier(changed_since, place)
+    before = None if held is None else holding.known(held, target, names)
+    news = exporting.news(ready.table, document, to, map_, before, exact=exact)
     if schema:
         return exporting.schema(news, manifest, shell)
-    return exporting.write(news, out, manifest, shell, force=force, reason=reason)
+    gone: list[str] = []
+    if held is not None:
+        holding.require_newer(held, document, shell, force=force, reason=reason)
+        holding.require_holdout(held, news.names)
+        gone = holding.emptied(held, news.feed, ready, leaving.listed(how, shell))
+    told = holding.after(held, place, news.feed, news.names, gone, document)
+    return exporting.write(news, told, gone, out, manifest, shell, force=force, reason=reason)

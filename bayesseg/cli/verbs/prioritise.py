@@ -9,10 +9,21 @@ import typer
 
 from bayesseg._files import refuse_existing
 from bayesseg.cli import scorefile
-from bayesseg.cli.flags import Force, List, Pseudonymise, Reason
+from bayesseg.cli.flags import (
+    LANGUAGE,
+    Force,
+    Lang,
+    List,
+    Pseudonymise,
+    Reason,
+    SuppressKey,
+    argv,
+    spoken,
+)
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import choosing, leaving, monday, people, scored, showing
 from bayesseg.cli.text import risk_table
+from bayesseg.errors import UsageError
 
 Scores = Annotated[
     Path,
@@ -55,6 +66,7 @@ def prioritise(
             help="Who must not be contacted: ids, one a line or in a column, or tombstones of erase.",
         ),
     ] = None,
+    suppress_key: SuppressKey = None,
     pseudonymise: Pseudonymise = None,
     curve: Annotated[
         Path | None,
@@ -63,6 +75,7 @@ def prioritise(
         ),
     ] = None,
     out: List = None,
+    lang: Lang = LANGUAGE,
     force: Force = False,
     reason: Reason = None,
 ) -> Outcome:
@@ -78,6 +91,14 @@ def prioritise(
 
     Example: bayesseg prioritise scores.parquet --list save --count 200 -o list.csv
     """
+    if since is not None:
+        others = argv(terms, limits, campaign) + ([] if curve is None else ["--curve"])
+        others += [*([] if which == "save" else ["--list"]), *spoken(lang)]
+        if others:
+            raise UsageError(
+                f"--since shows what has changed and makes no list: {others[0]} says nothing there",
+                fix="leave one of them out",
+            )
     given = scored.read(scores, document, model)
     # scores of attributes alone have no such parts, and nothing to rank
     parts = ("purchase", "spend") if "clv" in given.table else ()
@@ -87,7 +108,9 @@ def prioritise(
         if beside := showing.list_beside(out, scores):
             for path in (Path(out), beside):
                 refuse_existing(path, force=force, file=True)
-    those = people.admitted(given.table, given.document, suppress_list, pseudonymise, shell)
+    those = people.admitted(
+        given.table, given.document, suppress_list, pseudonymise, shell, suppress_key
+    )
     if since is not None:
         renaming = None if those.named else those.key
         return monday.view(those.table, given, since, out, shell, key=renaming, force=force)
@@ -102,9 +125,14 @@ def prioritise(
         document=given.document,
         key=those.key if those.named else None,
     )
-    listed = those.written(chosen.table)
+    listed = showing.told(those.written(chosen.table), lang)
     reasons = dict.fromkeys(released.parts, released.reason)
-    said = {**chosen.document, "suppressed": those.left, "released": reasons}
+    said = {
+        **chosen.document,
+        "renamed": those.key is not None and not those.named,
+        "suppressed": those.left,
+        "released": reasons,
+    }
     if curve is not None:
         showing.write_curve(chosen.document, curve, shell, force=force)
     if out is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bayesseg.cli.flags import Pseudonymise, named_file
+from bayesseg.cli.flags import Pseudonymise, SuppressKey, named_file
 from bayesseg.cli.shell import Outcome, Shell
 from bayesseg.cli.steps import pushing
 from bayesseg.cli.steps.pushing import How, Where
@@ -60,7 +60,8 @@ class EraseFlags:
         Path | None,
         typer.Option(
             metavar="IDS",
-            help="Push nothing: delete these people there, and take them out of the files given.",
+            help="Push nothing: delete these people there (postgres) and take them out of the files "
+            "given.",
         ),
     ] = None
     tombstones: Annotated[
@@ -114,12 +115,7 @@ def push(
             help="Who must not be there: ids, one a line or in a column, or tombstones of erase.",
         ),
     ] = None,
-    suppress_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Key of the tombstones (default: that of --pseudonymise)."
-        ),
-    ] = None,
+    suppress_key: SuppressKey = None,
     pseudonymise: Pseudonymise = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the tables to make, and send nothing.")
@@ -131,7 +127,8 @@ def push(
         bool, typer.Option("--force", help="Overrule what refuses; only with --reason.")
     ] = False,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="With --force: why; the ledger keeps it.")
+        str | None,
+        typer.Option(metavar="TEXT", help="With --force: why; the ledger or the state keeps it."),
     ] = None,
 ) -> Outcome:
     """Send scores where they are used: PostgreSQL, Salesforce or HubSpot.
@@ -139,16 +136,48 @@ def push(
     Numbers are rounded and stay until they have truly moved, so what did not change is not sent again.
     Refused (exit 4) without --force --reason: parts that failed their gates, scores older than those
     there, and too much at once (20 % of customers appear or disappear, 30 % change segment or tier).
+    Where people were erased, their tombstones are wanted (--suppress-list), forced or not.
     Exit 6: the destination failed, and the same call may be repeated; 7: it refuses rows; 8: another
     push is at work. A push to PostgreSQL is one transaction, noted in bayesseg_runs beside the table.
 
     Example: bayesseg push scores.parquet --to postgres --table crm.scores --dry-run
     """
-    place, given = where.place(), files or []
+    given = files or []
     if whom.erase is not None:
-        return pushing.erase(
-            whom.erase, given, place, whom.tombstones, whom.key, whom.customer_id, shell
+        if where.to != "postgres":
+            raise UsageError(
+                f"push does not erase people in {where.to}",
+                fix="erase them there by its own means, and in files by bayesseg erase",
+            )
+        _alone(
+            "beside --erase",
+            exact=exact,
+            campaign=campaign,
+            holdout=holdout,
+            suppress_list=suppress_list,
+            suppress_key=suppress_key,
+            pseudonymise=pseudonymise,
+            schema=schema,
+            force=force,
+            reason=reason,
         )
+        return pushing.erase(
+            whom.erase,
+            given,
+            where.place(),
+            whom.tombstones,
+            whom.key,
+            whom.customer_id,
+            shell,
+            dry_run=dry_run,
+        )
+    _alone(
+        "without --erase",
+        tombstones=whom.tombstones,
+        key=whom.key,
+        customer_id=whom.customer_id,
+    )
+    place = where.place()
     if len(given) != 1:
         raise UsageError("push wants one file of scores", fix="give SCORES")
     how = How(
@@ -164,3 +193,9 @@ def push(
     )
     send = pushing.schema if schema else pushing.push
     return send(given[0], place, how, shell)
+
+
+def _alone(beside: str, **flags: object) -> None:
+    """Refuse flags that would say nothing there."""
+    if said := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
+        raise UsageError(f"{', '.join(said)} says nothing {beside}", fix="leave it out")

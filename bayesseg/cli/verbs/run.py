@@ -200,9 +200,12 @@ def everything(
         shell.say(f"\nno lists: the {' and '.join(held)} part failed its gates")
     elif "value_at_risk" in scores.table:
         for which in LISTS:
-            _say(shell, "prioritise", target, "--list", which, "-o", out / f"{which}.csv")
+            listed, said = choosing.plain(scores.table, which, scores.document, shell)
+            command = "prioritise", target, "--list", which, *spoken(lang)
+            _say(shell, *command, "-o", out / f"{which}.csv")
             files += showing.write_list(
-                *choosing.plain(scores.table, which, scores.document, shell),
+                showing.told(listed, lang),
+                said,
                 str(out / f"{which}.csv"),
                 shell,
                 force=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesseg import decide
 from bayesseg._types import SMALLEST
-from bayesseg.decide.certainty import TOP, certainty
+from bayesseg.decide.certainty import Certainty, certainty
 from bayesseg.posterior import trusted
 from bayesseg.report import figures
 from bayesseg.report.blocks import Cell, Column, Context, Figure, Heading, Section, Table, Text
@@ -34,21 +34,24 @@ def section(context: Context) -> Section | None:
     blocks: list[Any] = [Text((words("customers.reading", **blanks),))]
     data: dict[str, Any] = {}
     for which, most in ROWS.items():
-        listed = _listed(context, which)
-        sure = _certainty(listed)
-        data[which] = {"on_the_list": len(listed), "certainty": sure}
+        listed, drawn = _listed(context, which)
+        sure = _certainty(drawn)
+        few = not context.include_ids and 0 < len(listed) < SMALLEST
+        data[which] = {"on_the_list": None if few else len(listed), "certainty": sure}
         blocks.append(Heading(words(f"customers.{which}.title")))
         blocks.append(Text((words(f"customers.{which}.lead"),)))
         if sure is not None:
-            blocks.append(Text((_sure(words, sure),)))
-        if not context.include_ids or not len(listed):
+            blocks.append(Text((_sure(context, sure, len(listed)),)))
+        if few:
+            blocks.append(Text((words(f"customers.{which}.few", n=SMALLEST),), tone="note"))
+        elif not context.include_ids or not len(listed):
             said = words.plural(f"customers.{which}.without_ids", len(listed))
             blocks.append(Text((said,), tone="note"))
-            continue
-        shown = listed.head(most)
-        blocks.append(_table(words, which, shown, len(listed)))
-        keep = ["rank", "customer_id", "segment_name", "value", *_SHOWN]
-        data[which]["listed"] = shown[[n for n in keep if n in shown]].to_dict("records")
+        else:
+            shown = listed.head(most)
+            blocks.append(_table(words, which, shown, len(listed)))
+            keep = ["rank", "customer_id", "segment_name", "value", *_SHOWN]
+            data[which]["listed"] = shown[[n for n in keep if n in shown]].to_dict("records")
     if context.include_ids:
         blocks.append(Text((words("customers.order_note"),), tone="note"))
     data["curve"] = _points(context)
@@ -58,34 +61,35 @@ def section(context: Context) -> Section | None:
     )
 
 
-def _listed(context: Context, which: str) -> pd.DataFrame:
+def _listed(context: Context, which: str) -> tuple[pd.DataFrame, Certainty | None]:
     """The list, and where they can be drawn, how sure each place on it is."""
     listed = decide.ranked(context.scores, which)
     manifest, released = context.posterior.manifest, context.document.get("released", {})
     if not all(trusted(manifest, part) or part in released for part in ("purchase", "spend")):
-        return listed
+        return listed, None
     whole = context.scores.set_index("customer_id", drop=False).loc[listed["customer_id"]]
     sure = certainty(context.posterior, context.document, whole, which)
-    return listed if sure is None else listed.join(sure)
+    return listed if sure is None else listed.join(sure.ranks), sure
 
 
-def _certainty(listed: pd.DataFrame) -> dict[str, float] | None:
+def _certainty(sure: Certainty | None) -> dict[str, Any] | None:
     """How many of the list's first tenth belong there; None where it has too few to say."""
-    if "p_top" not in listed:
+    if sure is None or sure.top < SMALLEST:
         return None
-    top = listed.head(int(len(listed["p_top"].dropna()) * TOP))
-    if len(top) < SMALLEST:
-        return None
-    return {"top": len(top), "belong": float(top["p_top"].sum()), "chance": TOP * len(top)}
+    chance = sure.top**2 / len(sure.ranks)
+    return {"of": len(sure.ranks), "top": sure.top, "belong": sure.belong, "chance": chance}
 
 
-def _sure(words: Words, sure: Mapping[str, float]) -> str:
-    return words(
-        "customers.sure",
+def _sure(context: Context, sure: Mapping[str, Any], listed: int) -> str:
+    words = context.words
+    said = words(
+        f"customers.sure.{'all' if sure['of'] == listed else 'first'}",
+        of=words.count(sure["of"]),
         top=words.count(sure["top"]),
-        belong=words.count(sure["belong"]),
+        belong=words.interval(sure["belong"]),
         chance=words.count(sure["chance"]),
     )
+    return f"{said} {words('customers.sure.ranks')}" if context.include_ids else said
 
 
 def _table(words: Words, which: str, listed: pd.DataFrame, total: int) -> Table:

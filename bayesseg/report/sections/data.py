@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from bayesseg._types import SMALLEST
 from bayesseg.report import figures
 from bayesseg.report.blocks import (
     Cell,
@@ -18,8 +20,10 @@ from bayesseg.report.blocks import (
     Text,
 )
 from bayesseg.report.measures import measures_table
+from bayesseg.report.small import told_safely
 from bayesseg.report.words import Words
 
+_Z = 1.6448536269514722
 _FIRST = ("frequency", "recency", "T", "spend")
 
 
@@ -27,15 +31,22 @@ def section(context: Context) -> Section:
     """Accounting, findings, histograms and the correlation of frequency and spend."""
     words, summary = context.words, context.posterior.summary
     accounting: Mapping[str, Any] = context.posterior.manifest.get("accounting") or {}
+    histograms: Mapping[str, Any] = summary.get("histograms", {})
+    if not context.include_ids:
+        accounting = told_safely(accounting)
+        histograms = {name: _hidden(one) for name, one in histograms.items()}
     blocks: list[Any] = [*source_line(words, accounting)]
     blocks += [*rows_table(words, accounting), *_findings(words, accounting)]
-    blocks += measures_table(words, accounting)
+    measured = measures_table(words, accounting)
+    if measured and not context.include_ids:
+        measured.append(Text((words("data.dash", smallest=SMALLEST),), tone="note"))
+    blocks += measured
     bought = "purchase" in context.posterior.spec.parts
     title = words("data.histograms.title" if bought else "data.histograms.title_clients")
-    blocks += _histograms(words, title, summary.get("histograms", {}))
-    rho = context.posterior.manifest["facts"].get("spearman")
+    blocks += _histograms(words, title, histograms)
+    rho = _correlation(context)
     if rho is not None:
-        blocks.append(Text((words("data.spearman", rho=words.fixed(rho, 2)),)))
+        blocks.append(Text((words("data.spearman", rho=words.interval(rho, "index")),)))
     return Section(
         "data",
         words("data.title"),
@@ -43,11 +54,27 @@ def section(context: Context) -> Section:
         tuple(blocks),
         {
             "accounting": dict(accounting),
-            "histograms": summary.get("histograms", {}),
+            "histograms": histograms,
             "spearman": rho,
             "customers": context.posterior.manifest.get("customers"),
         },
     )
+
+
+def _hidden(histogram: Mapping[str, Any]) -> dict[str, Any]:
+    few = 0 < histogram["missing"] < SMALLEST
+    return {**histogram, "missing": None if few else histogram["missing"]}
+
+
+def _correlation(context: Context) -> dict[str, float] | None:
+    """Spearman's correlation of frequency and spend with its 90 % interval (Fieller et al. 1957)."""
+    rho = context.posterior.manifest["facts"].get("spearman")
+    spend = context.posterior.summary.get("histograms", {}).get("spend")
+    if rho is None or spend is None:
+        return None
+    half = _Z * math.sqrt(1.06 / (sum(spend["counts"]) - 3))
+    low, high = (math.tanh(math.atanh(rho) + way * half) for way in (-1, 1))
+    return {"mean": rho, "lo": low, "hi": high}
 
 
 def source_line(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
@@ -97,6 +124,8 @@ def _findings(words: Words, accounting: Mapping[str, Any]) -> list[Any]:
         for one in accounting.get("findings", ())
         if one.get("message")
     ]
+    if untold := accounting.get("findings_untold"):
+        messages.append(words.plural("data.untold", untold, smallest=SMALLEST))
     if not messages:
         return []
     return [Heading(words("data.findings")), Items(tuple(messages))]

@@ -16,7 +16,9 @@ def section(context: Context) -> Section | None:
         return None
     words, summary = context.words, context.posterior.summary
     single = {
-        one["cut"]: one["single"] for one in summary.get("backtests", ()) if one.get("single")
+        one["cut"]: {**one["single"], "known": one["customers"]}
+        for one in summary.get("backtests", ())
+        if one.get("single")
     }
     blocks = [
         *_rootogram(words, summary.get("rootogram")),
@@ -58,10 +60,23 @@ def _single(words: Words, found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     places = {cut: one["pit"] for cut, one in found.items()}
     return [
         *blocks,
-        Text((words("fit.single_text"),)),
+        Text((_whom(words, found),)),
         *calibration.reliability(words, words("forecasts.backtests.cut"), tenths),
         *calibration.pit(words, places, Table(words("fit.pit"), head, rows)),
     ]
+
+
+def _whom(words: Words, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Of very many customers some are drawn, and it is said of how many."""
+    if all(one["customers"] == one["known"] for one in found.values()):
+        return words("fit.single_text")
+    some = words.parts(
+        words(
+            "fit.single_of", cut=cut, n=words.count(one["customers"]), m=words.count(one["known"])
+        )
+        for cut, one in found.items()
+    )
+    return words("fit.single_some", some=some)
 
 
 def _rootogram(words: Words, found: Mapping[str, Any] | None) -> list[Any]:

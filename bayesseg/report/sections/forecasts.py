@@ -17,6 +17,8 @@ from bayesseg.report.words import Words
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)
 TOP = 0.10
 """The share that the words speak of."""
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.10)
+"""Of the curve, in shares of the customers: the smallest that holds enough of them."""
 _LONG = ("single", "weeks")
 
 
@@ -73,7 +75,7 @@ def _backtests(context: Context, found: Sequence[Mapping[str, Any]]) -> list[Any
                 Cell(words.count(one["horizon_days"])),
                 Cell(words.interval(one, kind)),
                 Cell(words.money(one["actual"]) if part == "spend" else words.count(one["actual"])),
-                Cell(_signed(context, one["bias"])),
+                Cell(_signed(words, one["bias"])),
             )
             for one in own
         )
@@ -110,7 +112,7 @@ def _said(words: Words, found: Sequence[Mapping[str, Any]], kind: str) -> str:
             "forecasts.backtests.one",
             cut=words.date(one["cut"]),
             forecast=words.interval(one, kind),
-            actual=words.count(one["actual"]),
+            actual=words.money(one["actual"]) if kind == "money" else words.count(one["actual"]),
         )
         for one in found
     )
@@ -132,8 +134,9 @@ def _cut(words: Words, one: Mapping[str, Any]) -> str:
     return f"{cut} ({words.percent(one['share'])})" if _sampled(one) else cut
 
 
-def _signed(context: Context, bias: float) -> str:
-    return ("+" if bias > 0 else "−") + context.words.percent(abs(bias))
+def _signed(words: Words, bias: float) -> str:
+    said = words.percent(abs(bias))
+    return said if said == words.percent(0) else f"{'+' if bias > 0 else '−'}{said}"
 
 
 def _tracking(context: Context, found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
@@ -191,35 +194,37 @@ def _known(one: Mapping[str, Any], name: str) -> bool:
     return bool(one.get(name)) and one[name]["mean"] is not None
 
 
-def _concentration(context: Context) -> tuple[list[Any], dict[str, float]]:
-    """Share of expected value held by the top customers, never fewer than can be shown."""
+def _concentration(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    """Share of expected value held by the top customers, in steps never of fewer than can be shown."""
     words = context.words
     if "clv" not in context.scores:
         return [], {}
     value = np.sort(np.nan_to_num(context.scores["clv"].to_numpy(float)))[::-1]
-    least = SMALLEST / len(value)
-    if value.sum() <= 0 or least > TOP:
+    step = next((s for s in STEPS if s * len(value) >= SMALLEST), None)
+    if value.sum() <= 0 or step is None:
         return [], {}
     held = np.concatenate([[0.0], np.cumsum(value) / value.sum()])
-    at = np.linspace(0, 1, len(held))
-    grid = np.linspace(0, 1, 201)
-    grid = np.append(0.0, grid[grid >= least])
-    top = {f"{s:g}": float(np.interp(s, at, held)) for s in SHARES if s >= least}
+    share = np.linspace(0, 1, round(1 / step) + 1)
+    own = np.interp(share, np.linspace(0, 1, len(held)), held)
+    top = {f"{s:g}": float(own[round(s / step)]) for s in SHARES if _whole(s / step)}
     title = words("forecasts.concentration.title")
     legend = [words(f"forecasts.concentration.{key}") for key in ("customers", "value")]
     rows = tuple(
         (Cell(words.percent(float(share))), Cell(words.percent(held_by)))
         for share, held_by in top.items()
     )
+    most = words.percent(top[f"{TOP:g}"])
     return [
         Figure(
             title,
-            figures.concentration(
-                grid.tolist(), np.interp(grid, at, held).tolist(), legend, words.percent
-            ),
-            words("forecasts.concentration.alt", top=words.percent(top[f"{TOP:g}"])),
-            words("forecasts.concentration.caption", top=words.percent(top[f"{TOP:g}"])),
+            figures.concentration(share.tolist(), own.tolist(), legend, words.percent),
+            words("forecasts.concentration.alt", top=most),
+            words("forecasts.concentration.caption", top=most),
             Table(title, tuple(Column(text) for text in legend), rows),
             of="concentration",
         ),
-    ], top
+    ], {"top": top, "customers": share.tolist(), "value": own.tolist()}
+
+
+def _whole(ratio: float) -> bool:
+    return abs(ratio - round(ratio)) < 1e-9

@@ -153,7 +153,11 @@ def _shaded(
     """The segment's own value, else how far it is from everybody's; ``own`` are all segments."""
     away = line["away"][k]
     kind = "number" if line["share"] is None else "percent"
-    values = line["share"] or [one["profile"].get(line["feature"]) for one in own]
+    shares = line["share"] or [None] * len(own)
+    values = [  # as on the cards, where they say it: one quantity has one interval
+        (line["level"] is None and one["profile"].get(line["feature"])) or share
+        for one, share in zip(own, shares, strict=True)
+    ]
     distance = _signed(words, away["mean"])
     mean, span = words.halves(values[k], kind, spread(values))
     low, high = _signed(words, away["lo"]), _signed(words, away["hi"])

@@ -13,6 +13,7 @@ from bayesseg.validation.record import apart, verdict
 
 _ROWS = 20
 _TOTALS = {"purchases": "number", "money": "money"}
+_UNTIL = {"purchases": "until", "money": "money_from"}
 _LIES = {True: "inside", False: "outside", None: "unknown"}
 
 
@@ -22,21 +23,17 @@ def section(context: Context) -> Section | None:
     if not entries:
         return None
     words, found = context.words, verdict(entries)
-    shown = [*(one for one in apart(entries) if one is not entries[-1]), entries[-1]][-_ROWS:]
     said = words.plural(
         f"record.verdict.{found['verdict']}",
         found["apart"],
         inside=words.count(found["inside"]),
         wide=words.count(found["widened_inside"]),
     )
-    kept = words.plural("record.kept", len(entries), shown=words.count(len(shown)))
+    shown = {name: _shown(entries, name) for name in _TOTALS}
+    kept = words.plural("record.kept", len(entries))
     tone = "" if found["verdict"] == "passed" else "note"
     blocks: list[Any] = [Text((said,), tone), Text((kept,))]
-    blocks += [
-        _totals(words, name, own)
-        for name in _TOTALS
-        if (own := [one for one in shown if one["totals"][name] is not None])
-    ]
+    blocks += [_totals(words, name, own) for name, own in shown.items() if own]
     last = entries[-1]
     day = words.date(last["as_of"])
     tenths = {day: last["each"]["reliability"]}
@@ -45,6 +42,12 @@ def section(context: Context) -> Section | None:
         blocks.append(_segments(words, last["segments"], day))
     data = {"verdict": found, "entries": entries, "reliability": tenths[day]}
     return Section("record", words("record.title"), words("record.lead"), tuple(blocks), data)
+
+
+def _shown(entries: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """The entries that judge a total and whose horizons of it do not overlap, and the latest."""
+    own = [one for one in entries if one["totals"][name] is not None]
+    return [*(one for one in apart(own, _UNTIL[name]) if one is not own[-1]), *own[-1:]][-_ROWS:]
 
 
 def _totals(words: Words, name: str, entries: Sequence[Mapping[str, Any]]) -> Figure:

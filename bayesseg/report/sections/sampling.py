@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,7 @@ def section(context: Context) -> Section:
         case = _Case(
             words, part, shown, posterior.parts[part].stats, _before(posterior, part, shown)
         )
-        blocks += _sensitivity(case, data)
+        blocks += [*_sensitivity(case, data), *_calibrated(words, family.title)]
         blocks.append(_pictures(case, rows, data))
     return Section(
         "sampling",
@@ -201,6 +203,7 @@ _BESIDE = ("prior_lo", "prior_median", "prior_hi", "lo", "mean", "hi")
 _ENGLISH = {
     "Draw": "draw",
     "Fractional ranks": "ranks",
+    "Difference": "difference",
     "marginal": "marginal",
     "transition": "transition",
     "group": "nothing",
@@ -276,6 +279,25 @@ def _sensitivity(case: _Case, data: dict[str, Any]) -> list[Any]:
         said = words("sampling.sensitivity.unmoved", limit=words.plain(SEEN))
     table = _rows(words, found, ("prior", "likelihood"))
     return [replace(table, caption=words("sampling.sensitivity.table")), Text((said,))]
+
+
+def _calibrated(words: Words, family: str) -> list[Text]:
+    """What simulation-based calibration found of the family, as of the version that was judged."""
+    text = (files("bayesseg.report") / "calibrated.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)
+    own = found["families"].get(family)
+    if own is None:
+        return []
+    said = words(
+        "sampling.calibrated",
+        family=words.said(family),
+        version=found["version"],
+        n=words.count(own["simulations"]),
+        customers=words.count(own["customers"]),
+        quantities=words.count(own["quantities"]),
+        verdict=words(f"sampling.gates.{own['verdict']}"),
+    )
+    return [Text((said,), tone="note")]
 
 
 def _switching(words: Words, posterior: Posterior, data: dict[str, Any]) -> list[Any]:
