@@ -1,4 +1,4 @@
-"""Random ``kill -9`` of real processes over fit, score and report: ``python tests/crash_case.py 1000``.
+"""Random ``kill -9`` of fit, score, report and export: ``python tests/crash_case.py 1000``.
 
 One warm process forks a child for every call and kills it after a random time; what then stands under
 public names must be whole, old or new, and the next call must succeed, clean up and end in the bytes
@@ -19,7 +19,7 @@ from pathlib import Path
 # set before anything is imported: a fork takes no threads along
 os.environ |= {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-from fault_case import EPOCH, FIT, ID, REPORT, SCORE, public, write_clients
+from fault_case import EPOCH, EXPORT, FIT, ID, REPORT, SCORE, public, write_clients
 
 from bayesseg.cli import call
 from bayesseg.inference.pieces import count
@@ -27,12 +27,19 @@ from bayesseg.posterior import verify
 
 SOURCES = ("clients.csv", "tiny.toml")
 PATIENCE = 120.0
-NEEDS = {"fit": (), "score": ("run",), "report": ("run", "scores.csv", "scores.json")}
+NEEDS = {
+    "fit": (),
+    "score": ("run",),
+    "report": ("run", "scores.csv", "scores.json"),
+    "export": ("scores.csv", "scores.json"),
+}
 MAKES = {
     "fit": ("run", "run.card.md"),
     "score": ("scores.csv", "scores.json"),
     "report": ("page.html", "page.json"),
+    "export": ("out",),
 }
+WORDS = {"score": SCORE, "report": REPORT, "export": EXPORT}
 
 
 def child(words, log):
@@ -78,7 +85,7 @@ def words_of(verb):
             *(("--resume", "run") if count(Path("run.unfinished")) else ("-o", "run")),
             "--force",
         )
-    return SCORE if verb == "score" else REPORT
+    return WORDS[verb]
 
 
 def stage(verb, whole, *, old):
@@ -110,7 +117,7 @@ def soak(kills, seed, place):
         took[verb] = time.perf_counter() - began
     whole = public(folder)
     while done["kills"] < kills:
-        verb = rng.choice(("fit", "fit", "score", "score", "report"))
+        verb = rng.choice(("fit", "fit", "score", "score", "report", "export", "export"))
         stage(verb, whole, old=rng.random() < 0.5)
         for _ in range(rng.randint(1, 4)):  # the next call may be killed too
             process = child(words_of(verb), log)
@@ -126,13 +133,8 @@ def soak(kills, seed, place):
         took[verb] = 0.9 * took[verb] + 0.1 * (time.perf_counter() - began)
         wrong += [] if code == 0 else [f"{verb} afterwards ends {code}: {log.read_text()[-300:]}"]
         wrong += [f"{verb}: {one}" for one in violated(folder, whole, log)]
-        needed = {
-            "fit": ("run",),
-            "score": NEEDS["report"][1:],
-            "report": ("page.html", "page.json"),
-        }
         left = {path.name for path in folder.iterdir()}
-        missing = set(needed[verb]) - left
+        missing = set(MAKES[verb]) - left
         strange = left - {name.split("/")[0] for name in whole}
         if missing or strange:
             wrong.append(f"{verb} afterwards lacks {missing} and has {strange}")

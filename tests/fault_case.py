@@ -84,6 +84,7 @@ def write_clients(folder: Path) -> None:
 FIT = ("fit", "clients.csv", "--model", "./tiny.toml")
 SCORE = ("score", "run", "clients.csv", "-o", "scores.csv", "--force")
 REPORT = ("report", "run", "--scores", "scores.csv", "-o", "page.html", "--force")
+EXPORT = ("export", "scores.csv", "--to", "braze", "-o", "out", "--force")
 
 
 def public(folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fault_case import (
+    EXPORT,
     FIT,
     ID,
     KINDS,
@@ -148,7 +149,7 @@ def done(tmp_path_factory):
     write_clients(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for words in ((*FIT, "-o", "run"), SCORE, REPORT):
+        for words in ((*FIT, "-o", "run"), SCORE, REPORT, EXPORT):
             code, said = call(*words)
             assert code == 0, said
     return folder, public(folder)
@@ -201,10 +202,11 @@ VERBS = {
     "fit": ((*FIT, "-o", "run", "--force"), SOURCES),
     "score": (SCORE, SOURCES | {"run"}),
     "report": (REPORT, SOURCES | {"run", "scores.csv", "scores.json"}),
+    "export": (EXPORT, {"scores.csv", "scores.json"}),
 }
 
 
-@pytest.mark.parametrize(("verb", "every"), [("fit", 331), ("score", 101)])
+@pytest.mark.parametrize(("verb", "every"), [("fit", 331), ("score", 101), ("export", 101)])
 def test_a_verb_whose_files_fail_leaves_nothing_half_done(done, tmp_path, monkeypatch, verb, every):
     assert swept_verb(done, tmp_path, monkeypatch, *VERBS[verb], every=every) >= 5
 

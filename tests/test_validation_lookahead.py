@@ -92,11 +92,11 @@ def test_totals_of_many_take_their_chance_from_some_of_them(cdnow_orders, monkey
     parts = models["purchase"], models["spend"], 7.0
     monkeypatch.setattr(forecast_module, "FUTURES", 3_000)
     one_by_one = forecast(held, *parts, 1000)
-    whole = forecast_module.totals(held, *parts)
+    whole = forecast_module.totals(held, *parts).draws
     assert whole["purchase"] == pytest.approx(one_by_one.purchases.totals)
     assert whole["spend"] == pytest.approx(one_by_one.spend.totals)
     monkeypatch.setattr(forecast_module, "FUTURES", 600)
-    for part, few in forecast_module.totals(held, *parts).items():
+    for part, few in forecast_module.totals(held, *parts).draws.items():
         assert few.mean() == pytest.approx(whole[part].mean(), rel=0.02)
         assert few.std() == pytest.approx(whole[part].std(), rel=0.15)
 
