@@ -510,6 +510,20 @@ def test_an_earlier_feed_that_was_touched_is_refused(path, tmp_path, damage):
     assert "feed.parquet" in run(path, *words, code=5).stderr
 
 
+def test_people_are_not_erased_from_what_a_destination_was_told(path, tmp_path):
+    """Nobody would know then whom to empty there."""
+    run(path, "--to", "hubspot", "-o", tmp_path / "out")
+    (tmp_path / "ids").write_text(IDS[0])
+    (tmp_path / "key").write_bytes(b"0123456789abcdef0123456789abcdef")
+    feed_file = tmp_path / "out/feed.parquet"
+    was = feed_file.read_bytes()
+    words = ("erase", tmp_path / "ids", feed_file, "--tombstones", tmp_path / "t", "--key")
+    done = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "key")])
+    assert (done.exit_code, "with --suppress-list" in done.stderr) == (2, True)
+    assert feed_file.read_bytes() == was
+    assert not (tmp_path / "t").exists()
+
+
 def test_json_is_the_manifest(path, tmp_path):
     done = run(path, "--to", "csv", "-o", tmp_path / "out", "--json")
     said = json.loads(done.stdout)

@@ -285,6 +285,14 @@ def test_moves_are_counted_by_where_from_and_where_to():
     assert abs(found["S2", "S1"] - counts["S2"]) <= 10
 
 
+def test_a_part_that_fails_one_night_and_is_back_the_next_moves_nobody():
+    good = feed(scores(100), document())
+    failed = good.assign(segment=pd.Series([None] * len(good), dtype="str"))
+    for now, before in ((failed, good), (good, failed)):
+        assert radius(now, before).beyond == ()
+        assert delta(now, before).moved.empty
+
+
 def test_everything_is_news_to_an_empty_place_and_never_too_much():
     now = feed(scores(), document())
     found = delta(now, None)

@@ -87,11 +87,12 @@ def delta(
     left = ~before["customer_id"].isin(now["customer_id"]).to_numpy()
     moved = pd.DataFrame({"segment_from": [], "segment_to": [], "customers": []})
     if "segment" in now and "segment" in old:
-        goes = known & differ(now["segment"], old["segment"])
+        stood = (now["segment"].notna() & old["segment"].notna()).to_numpy(dtype=bool)
+        goes = known & stood & differ(now["segment"], old["segment"])
         pairs = pd.DataFrame(
             {"segment_from": old.loc[goes, "segment"], "segment_to": now.loc[goes, "segment"]}
         )
-        moved = pairs.value_counts(sort=False, dropna=False).rename("customers").reset_index()
+        moved = pairs.value_counts(sort=False).rename("customers").reset_index()
     return Delta(
         changed=now[known & differs].reset_index(drop=True),
         entered=now[~known].reset_index(drop=True),
@@ -114,7 +115,8 @@ def silenced(now: pd.DataFrame, before: pd.DataFrame, columns: Iterable[str]) ->
 def radius(now: pd.DataFrame, before: pd.DataFrame | None) -> Radius:
     """How much of what a destination holds would change at once.
 
-    A column of nothing moves nobody: a part of the model that failed must not hold up the others.
+    Nothing, now or before, moves nobody: a part of the model that failed must not hold up the others,
+    nor the night on which it is back.
 
     Args:
         now: a feed.
@@ -127,7 +129,8 @@ def radius(now: pd.DataFrame, before: pd.DataFrame | None) -> Radius:
     moved = np.zeros(len(now), dtype=bool)
     for name in _PLACE:
         if name in now and name in old and now[name].notna().any():
-            moved |= known & differ(now[name], old[name])
+            stood = old[name].notna().to_numpy(dtype=bool)
+            moved |= known & stood & differ(now[name], old[name])
     return Radius(
         appeared=float((~known).sum() / len(before)),
         disappeared=float(1 - known.sum() / len(before)),

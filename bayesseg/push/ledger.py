@@ -124,7 +124,7 @@ def refuse_older(run: Run, there: Run | None) -> None:
         return
     raise GateFailed(
         f"these scores ({run.said}) are older than those that stand there ({there.said})",
-        fix='push the newest scores, or --force --reason "..." to go back',
+        fix='give the newest scores, or --force --reason "..." to go back',
         code="older_run",
     )
 

@@ -25,7 +25,7 @@ from bayesseg.push.ledger import Run
 from bayesseg.scoring.table import unit_of
 
 VERSION = 1
-_NOTE = b"bayesseg"
+NOTE = b"bayesseg"
 _KINDS = {
     "holdout": pa.bool_(),
     "active": pa.bool_(),
@@ -106,7 +106,7 @@ def encoded(state: State) -> bytes:
     plain = state.table.assign(scored_at=state.table["scored_at"].dt.tz_convert(None))
     rows = pa.Table.from_pandas(plain, preserve_index=False)
     rows = rows.cast(_schema(rows.column_names, rows.schema.metadata))
-    said = {**(rows.schema.metadata or {}), _NOTE: json.dumps(note).encode()}
+    said = {**(rows.schema.metadata or {}), NOTE: json.dumps(note).encode()}
     buffer = io.BytesIO()
     pq.write_table(rows.replace_schema_metadata(said), buffer, write_page_checksum=True)
     return buffer.getvalue()
@@ -128,7 +128,7 @@ def read(path: Path, whose: Whose) -> State | None:
         return None
     try:
         rows = pq.ParquetFile(path, page_checksum_verification=True).read()
-        note = json.loads(rows.schema.metadata[_NOTE])
+        note = json.loads(rows.schema.metadata[NOTE])
         found = State(
             Whose(**{field.name: str(note[field.name]) for field in fields(Whose)}),
             {str(name): str(column) for name, column in note["names"].items()},

@@ -246,7 +246,15 @@ def _parquet(path: Path, column: str | None) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from bayesseg.push.state import NOTE
+
     table = pq.ParquetFile(path, page_checksum_verification=True).read()
+    if NOTE in (table.schema.metadata or {}):
+        raise UsageError(
+            f"{path} says what a destination was told: without them it could not be emptied there",
+            fix="push, or export --changed-since, with --suppress-list: that empties what stands there, "
+            "and they leave this file",
+        )
     ids = table[_column(table.column_names, column)].cast(pa.string())
 
     def rest(gone: npt.NDArray[np.bool_]) -> bytes:
