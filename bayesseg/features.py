@@ -207,27 +207,56 @@ def absent(data: Customers | Attributes, state: FeatureState) -> tuple[list[str]
             fix=f"give the columns the model was fitted on; there are: {', '.join(columns)}",
             code="missing_column",
         )
+    return _divided(gone, state)
+
+
+def _divided(names: Sequence[str], state: FeatureState) -> tuple[list[str], list[str]]:
+    """Those that segments are made of, and those that are only profiled."""
     base = {*state.names, *(one.exposure for one in state.features)}
-    return [one for one in gone if one in base], [one for one in gone if one not in base]
+    return [one for one in names if one in base], [one for one in names if one not in base]
 
 
-def lacking(data: Customers | Attributes, state: FeatureState) -> list[str]:
-    """What is to be said of the columns that ``data`` hold no value of."""
+type Counts = Mapping[tuple[str, ...], int]
+"""How many customers something holds for: of parts of a file they add up to those of the whole."""
+
+
+def counted(
+    data: Customers | Attributes, specs: Sequence[FeatureSpec], state: FeatureState
+) -> Counts:
+    """What ``lacking`` and ``drifted`` rest on, by kind and column.
+
+    ``present`` cells that hold a value, ``strange`` texts that are no level of the feature;
+    ``measured`` numbers and those ``outside`` the range of the fit.
+    """
+    columns, raw = columns_of(data), raw_columns(data, specs, state)
+    found: dict[tuple[str, ...], int] = {
+        ("present", name): _present(columns, name) for name in _read(state)
+    }
+    for one in state.features:
+        if one.levels and one.column in columns:
+            found["strange", one.column] = _strange(one, columns)
+        if one.span:
+            values = _standardised(one, raw)
+            values = values[~np.isnan(values)]
+            found["measured", one.column] = len(values)
+            found["outside", one.column] = int(_beyond(values, *one.span[:2]).sum())
+    return found
+
+
+def lacking(counts: Counts, state: FeatureState) -> list[str]:
+    """What is to be said of the columns that hold no value, or texts that are no level."""
     says = (
         "which counts as missing for every customer: segments are told by the others",
         "by which segments are not profiled",
     )
+    gone = [name for name in _read(state) if not counts["present", name]]
     found = [
         f"the data have no value of {', '.join(map(repr, names))}, {what}"
-        for names, what in zip(absent(data, state), says, strict=True)
+        for names, what in zip(_divided(gone, state), says, strict=True)
         if names
     ]
-    columns = columns_of(data)
-    return found + [
-        _no_level(one.column, count)
-        for one in state.features
-        if one.levels and one.column in columns and (count := _strange(one, columns))
-    ]
+    strange = {one.column: counts.get(("strange", one.column), 0) for one in state.features}
+    return found + [_no_level(name, count) for name, count in strange.items() if count]
 
 
 def _strange(feature: Feature, columns: Mapping[str, npt.NDArray[Any]]) -> int:
@@ -243,19 +272,13 @@ def _no_level(name: str, count: int) -> str:
     )
 
 
-def drifted(
-    data: Customers | Attributes, specs: Sequence[FeatureSpec], state: FeatureState
-) -> list[str]:
+def drifted(counts: Counts, state: FeatureState) -> list[str]:
     """What is to be said of numbers that lie outside those of the fit more often than by chance."""
-    raw = raw_columns(data, specs, state)
     found = []
     for one in state.features:
-        values = _standardised(one, raw) if one.span else np.empty(0)
-        values = values[~np.isnan(values)]
-        if not len(values):
+        if not one.span or not (measured := counts["measured", one.column]):
             continue
-        low, high, usual = one.span
-        share = _outside(values, low, high)
+        share, usual = counts["outside", one.column] / measured, one.span[2]
         if share > DRIFTED + usual:
             found.append(
                 f"{share:.0%} of customers have a {one.column!r} outside what the fit saw (there "
@@ -287,16 +310,22 @@ def _missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _absent(state: FeatureState, columns: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    return [name for name in _read(state) if not _present(columns, name)]
+
+
+def _read(state: FeatureState) -> list[str]:
+    """The columns that segments are made of or described by."""
     read = [(one.column, one.exposure) for one in state.features]
     names = [*(name for pair in read for name in pair if name), *state.descriptors]
-    names += [one.column for one in state.texts]
-    return [name for name in dict.fromkeys(names) if name not in columns or _empty(columns[name])]
+    return list(dict.fromkeys([*names, *(one.column for one in state.texts)]))
 
 
-def _empty(values: npt.NDArray[Any]) -> bool:
-    if values.dtype == object:
-        return bool(_missing(values).all())
-    return bool(np.isnan(values).all())
+def _present(columns: Mapping[str, npt.NDArray[Any]], name: str) -> int:
+    """How many rows hold a value of a column that may not be there."""
+    if name not in columns:
+        return 0
+    values = columns[name]
+    return int((~(_missing(values) if values.dtype == object else np.isnan(values))).sum())
 
 
 def _column(columns: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
@@ -385,7 +414,7 @@ def _fault(values: npt.NDArray[Any], *, wildcard: bool = False, rounded: bool = 
     the fullest below ``HEAP_SHARE`` and at most four times as full as another within three steps, less
     two standard errors; and what the model file declares ``rounded``.
     """
-    if _empty(values):
+    if not _present({"": values}, ""):
         return "is empty"
     if values.dtype == object:
         return f"is text: {_no_numbers(values):.0%} of its values are no number"
@@ -464,9 +493,13 @@ def _span(values: Array) -> tuple[float, ...]:
 
 
 def _outside(values: Array, low: float, high: float) -> float:
+    return float(_beyond(values, low, high).mean())
+
+
+def _beyond(values: Array, low: float, high: float) -> npt.NDArray[np.bool_]:
     # rounding apart: all values may be one
     slack = 1e-9 * (high - low)
-    return float(((values < low - slack) | (values > high + slack)).mean())
+    return np.asarray((values < low - slack) | (values > high + slack))
 
 
 def _robust(values: Array) -> tuple[float, float]:

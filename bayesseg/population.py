@@ -74,7 +74,9 @@ def learn(part: PartSpec, data: Customers) -> State:
     if part.cohorts is not None and len(state["cohorts"]) == 1:
         who, (only,) = "everybody else" if state["early"] else "everybody", state["cohorts"]
         found.append(f"{who} is of one cohort, {only}: how far cohorts differ is prior alone")
-    return {**state, "present": present, "notes": [*found, *notes(part, state, data)]}
+    strange = strangers(part, state, data)
+    found += [f"{count:,} {words}" for words, count in strange.items() if count]
+    return {**state, "present": present, "notes": found}
 
 
 def groups(part: PartSpec, state: State, data: Customers) -> IntArray:
@@ -200,11 +202,11 @@ def likelihood(
     return *linked(part, state), table
 
 
-def notes(part: PartSpec, state: State, data: Customers) -> tuple[str, ...]:
-    """What is to be said of customers without a known fact: how many are treated as what."""
+def strangers(part: PartSpec, state: State, data: Customers) -> dict[str, int]:
+    """How many customers are without a known fact, by what that is and how they are treated."""
     if state is None:
-        return ()
-    found = []
+        return {}
+    found = {}
     for one in state["covariates"]:
         values = _attribute(one["column"], data)
         if one["kind"] == "number":
@@ -213,16 +215,12 @@ def notes(part: PartSpec, state: State, data: Customers) -> tuple[str, ...]:
             known = {*one["levels"], *one["rare"]}
             strange = sum(value not in known for value in values.tolist())
             treated = f"as {one['levels'][0]!r}"
-        if strange:
-            found.append(
-                f"{strange:,} customers without a known {one['column']}: treated {treated}"
-            )
+        found[f"customers without a known {one['column']}: treated {treated}"] = strange
     if part.cohorts is not None:
         labels = _labels(part.cohorts, state["early"], data)
         unseen = int((~np.isin(labels, _cohorts_of(state))).sum())
-        if unseen:
-            found.append(f"{unseen:,} customers of cohorts newer than the fit: a cohort at random")
-    return tuple(found)
+        found["customers of cohorts newer than the fit: a cohort at random"] = unseen
+    return found
 
 
 # ---------------------------------------------------------------- a family with links

@@ -346,7 +346,8 @@ def test_ordinals_are_ranks_in_the_declared_order_and_other_texts_missing():
     expected = [2, 1, np.nan, 0, np.nan, 2]
     np.testing.assert_array_equal(features.apply(state, columns)[:, 0], expected)
     assert features.from_json(features.to_json(state)) == state
-    assert features.lacking(attributes(tier=tier), state) == [
+    counts = features.counted(attributes(tier=tier), [spec], state)
+    assert features.lacking(counts, state) == [
         "1 customer has a value of 'tier' that is no level of the model: it counts as missing"
     ]
 
@@ -355,9 +356,9 @@ def test_numbers_beyond_those_of_the_fit_are_said():
     values = np.arange(200.0)
     specs = [FeatureSpec("v")]
     state, _ = learn(attributes(v=values), *specs)
-    assert features.drifted(attributes(v=values), specs, state) == []
+    assert features.drifted(features.counted(attributes(v=values), specs, state), state) == []
     later = np.where(values < 30, values + 200, values)
-    [said] = features.drifted(attributes(v=later), specs, state)
+    [said] = features.drifted(features.counted(attributes(v=later), specs, state), state)
     assert said.startswith("18% of customers have a 'v' outside what the fit saw (there 5%)")
 
 

@@ -274,8 +274,7 @@ def test_customers_of_cohorts_and_levels_never_seen_are_counted_and_scored(censo
             },
         ),
     )
-    said = population.notes(part, state, new)
-    assert [int(one.split()[0]) for one in said] == [2, 1, 3]
+    assert list(population.strangers(part, state, new).values()) == [2, 1, 3]
     own = population.groups(part, state, new)
     assert own[1] == own[2]  # neither level is known: both are the most frequent one
     rng = np.random.default_rng(0)

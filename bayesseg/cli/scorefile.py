@@ -68,24 +68,13 @@ def _parquet(table: pd.DataFrame, fields: Mapping[str, Mapping[str, str]]) -> by
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if "scored_at" in table:
-        table = table.assign(scored_at=table["scored_at"].dt.tz_convert(None))
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    types = {
-        "flags": pa.list_(pa.string()),
-        "as_of": pa.date32(),
-        "scored_at": pa.timestamp("s", tz="UTC"),
-    }
-    described = [
-        pa.field(f.name, types.get(f.name, f.type), metadata=dict(fields.get(f.name, {})))
-        for f in arrow.schema
-    ]
+    from bayesseg.scoring.arrow import recorded
+
+    arrow = pa.Table.from_batches([recorded(table, fields)])
     # a dictionary of a million different numbers is built for nothing
-    repeated = [f.name for f in described if not pa.types.is_floating(f.type)]
+    repeated = [field.name for field in arrow.schema if not pa.types.is_floating(field.type)]
     buffer = io.BytesIO()
-    pq.write_table(
-        arrow.cast(pa.schema(described)), buffer, use_dictionary=repeated, write_page_checksum=True
-    )
+    pq.write_table(arrow, buffer, use_dictionary=repeated, write_page_checksum=True)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +22,13 @@ from bayesseg.customers import Attributes, Customers, money_of
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.features import absent
 from bayesseg.posterior import Posterior
-from bayesseg.scoring.blocks import Found, forecasts, memberships
 from bayesseg.scoring.document import document_of
-from bayesseg.scoring.members import blank
+from bayesseg.scoring.kernel import kernel_of, scored
 from bayesseg.scoring.newcomer import newcomer
-from bayesseg.scoring.plan import plan_of
+from bayesseg.scoring.pieces import merged
+from bayesseg.scoring.sample import sample_of
 from bayesseg.scoring.settings import FEWEST_DRAWS, LEVEL, TOP_SHARE, Scores, Settings
-from bayesseg.scoring.table import COLUMNS, meaning_of, table_of, unit_of, withheld_of
+from bayesseg.scoring.table import COLUMNS, meaning_of, ranks, unit_of
 
 __all__ = [
     "COLUMNS",
@@ -78,35 +79,47 @@ def score(
         UsageError: a ``margin`` of money that is margin already.
     """
     _accept(posterior, data)
-    _accept_money(posterior, data, settings)
-    _accept_units(posterior, data)
+    accept(
+        posterior, settings, data.provenance, data.as_of if isinstance(data, Customers) else None
+    )
     if not (data.ids[:-1] <= data.ids[1:]).all():
         data = data.take(np.argsort(data.ids, kind="stable"))
-    plan = plan_of(posterior, settings, released)
+    sample = sample_of(data, posterior.manifest["seed"])
+    as_of = data.as_of if isinstance(data, Customers) else None
 
     def done(count: int) -> None:
         if on_progress:
             on_progress(Progress("score", count, len(data)))
 
-    found: Found = {}, {}
-    fresh = None
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        if isinstance(data, Customers) and plan.purchase:
-            found = forecasts(plan, data, pool, done)
-            fresh = newcomer(plan, data.as_of, pool)
-        elif plan.segments:
-            found = memberships(plan, data, pool, done)
-    columns, sums = found
-    if "segments" in posterior.spec.parts and not plan.segments:
-        columns |= blank(posterior, len(data))
-    table = table_of(posterior, data, columns, plan.settings, withheld_of(plan))
-    document = document_of(plan, data, sums, table)
+        kernel = kernel_of(posterior, settings, as_of, released=released, sample=sample, pool=pool)
+        table, piece = scored(kernel, data, pool, done)
+        fresh = newcomer(kernel, pool)
+    if "value_at_risk" in table and kernel.plan.spend:
+        table["priority_rank"] = ranks(table["value_at_risk"].to_numpy())
+    document = document_of(posterior, kernel, merged([piece]), list(map(str, table)), sample)
     return Scores(table, document | {"newcomer": fresh, "released": dict(released)})
 
 
-def _accept_money(posterior: Posterior, data: Customers | Attributes, settings: Settings) -> None:
+def accept(
+    posterior: Posterior, settings: Settings, provenance: Mapping[str, Any], as_of: date | None
+) -> None:
+    """Refuse data that are not of the kind the model was fitted on, whoever has them.
+
+    Raises:
+        InputRejected: no purchases where the model needs them, an as-of before the fit's; money,
+            currency, zone of the day or size of amounts unlike those of the fit.
+        UsageError: a ``margin`` of money that is margin already.
+    """
+    if "purchase" in posterior.spec.parts:
+        _accept_day(posterior, as_of)
+    _accept_money(posterior, provenance, settings)
+    _accept_units(posterior, provenance)
+
+
+def _accept_money(posterior: Posterior, provenance: Mapping[str, Any], settings: Settings) -> None:
     """Money of one kind throughout, and no margin of a margin."""
-    trained, given = money_of(posterior.manifest.get("accounting")), money_of(data.provenance)
+    trained, given = money_of(posterior.manifest.get("accounting")), money_of(provenance)
     if trained and given and trained != given:
         raise InputRejected(
             f"the model was fitted on {trained}, the data hold {given}",
@@ -126,9 +139,9 @@ _RESCALED = 30.0
 """Factor between median amounts that no change of habit explains; cents for euros make 100."""
 
 
-def _accept_units(posterior: Posterior, data: Customers | Attributes) -> None:
+def _accept_units(posterior: Posterior, given: Mapping[str, Any]) -> None:
     """Amounts and days mean what they meant at the fit, as far as both sides say it."""
-    trained, given = posterior.manifest.get("accounting") or {}, data.provenance
+    trained = posterior.manifest.get("accounting") or {}
     now, then = given.get("policies", {}), trained.get("policies", {})
     for key, what, fix in (
         ("currency", "amounts in", "turn them into that currency: --rates FILE"),
@@ -165,15 +178,17 @@ def _accept(posterior: Posterior, data: Customers | Attributes) -> None:
                 fix='give the column, or fit a model with missing = "model"',
                 code="missing_column",
             )
-    if "purchase" in posterior.spec.parts:
-        if not isinstance(data, Customers):
-            raise InputRejected(
-                f"model {posterior.spec.name!r} reads purchases, not a table of clients",
-                fix="give the purchase log",
-            )
-        trained = date.fromisoformat(posterior.manifest["as_of"])
-        if data.as_of < trained:
-            raise InputRejected(
-                f"the data end on {data.as_of}, the model was fitted on data to {trained}",
-                fix="score data that reach at least as far, or fit again with --as-of",
-            )
+
+
+def _accept_day(posterior: Posterior, as_of: date | None) -> None:
+    if as_of is None:
+        raise InputRejected(
+            f"model {posterior.spec.name!r} reads purchases, not a table of clients",
+            fix="give the purchase log",
+        )
+    trained = date.fromisoformat(posterior.manifest["as_of"])
+    if as_of < trained:
+        raise InputRejected(
+            f"the data end on {as_of}, the model was fitted on data to {trained}",
+            fix="score data that reach at least as far, or fit again with --as-of",
+        )

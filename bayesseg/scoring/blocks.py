@@ -16,7 +16,7 @@ from bayesseg._types import Array, Columns, IntArray, Quantity
 from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
 from bayesseg.scoring import combine
-from bayesseg.scoring.futures import futures, threshold
+from bayesseg.scoring.futures import futures
 from bayesseg.scoring.members import TOGETHER, members
 from bayesseg.scoring.plan import Plan, Theta
 from bayesseg.scoring.rows import AGE, HISTORY, MONEY, Rows, blocks, rows_of, runs, stretches
@@ -35,10 +35,18 @@ _PURCHASES = ("silent", "purchases_if_alive")
 _VALUE = ("discounted_purchases", "stayed_purchases", "residual_purchases")
 
 
-def forecasts(plan: Plan, data: Customers, pool: Executor, done: Callable[[int], None]) -> Found:
-    """Churn, purchases, value and, where there are any, segments of every customer."""
+def forecasts(
+    plan: Plan,
+    data: Customers,
+    pool: Executor,
+    done: Callable[[int], None],
+    top: Array | None = None,
+) -> Found:
+    """Churn, purchases, value and, where there are any, segments of every customer.
+
+    ``top`` (S,) is the own value above which a customer is in the top tenth; without it nobody knows.
+    """
     rows = rows_of(plan, data)
-    top = threshold(plan, data, pool) if plan.spend and plan.settings.predictive else None
     values: Values = {}
     by_customer: Values = {}
     sums: Sums = {}
@@ -248,20 +256,21 @@ def _realised(
     """The columns of realised purchases and value; their sums over customers, per draw.
 
     Customers of one row share its draws; their sum would vary too much. Weight w of expectation
-    and √w of the deviation from it have the mean and the variance of w futures of their own.
+    and √w of the deviation from it, ``luck``, have the mean and the variance of w futures of their own.
     Where value does not ``exist`` (n,) what is realised of it is null, and left out of the sums too.
     """
     sums: Sums = {}
     for name, found in futures(plan, columns).items():
         if name == "own_value":
-            assert top is not None
-            values["p_top_decile"] = np.where(exists, _mean(found > top), np.nan)
+            above = np.nan if top is None else _mean(found > top)
+            values["p_top_decile"] = np.where(exists, above, np.nan)
             continue
         own = exists if name == "clv" else np.ones_like(exists)
         interval = _ends(PREDICTED[name], found)
         values |= {end: np.where(own, value, np.nan) for end, value in interval.items()}
         mean, luck = expected[name], np.where(own[:, None], found - expected[name], 0.0)
-        sums[f"realised_{name}"] = _total(mean, weight) + _total(luck, np.sqrt(weight))
+        sums[f"realised_{name}"] = _total(mean, weight)
+        sums[f"luck_{name}"] = _total(luck, np.sqrt(weight))
     return sums
 
 

@@ -1,44 +1,54 @@
-"""What belongs beside a score table: settings, units, precision, totals and segments."""
+"""What belongs beside a score table: settings, units, precision, totals and segments. L7."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from bayesseg import population
 from bayesseg._types import SMALLEST, Array
 from bayesseg.customers import Attributes, Customers, money_of
-from bayesseg.features import DRIFTED, drifted, lacking
-from bayesseg.posterior import now
+from bayesseg.features import DRIFTED, Counts, drifted, lacking
+from bayesseg.posterior import Posterior
 from bayesseg.scoring.effects import effects
+from bayesseg.scoring.kernel import Kernel
 from bayesseg.scoring.medians import medians
-from bayesseg.scoring.plan import Plan, group_state
+from bayesseg.scoring.pieces import FAR, Piece
+from bayesseg.scoring.plan import Plan
 from bayesseg.scoring.settings import LEVEL, QUANTILES
-from bayesseg.scoring.table import meaning_of, unit_of
+from bayesseg.scoring.table import meanings_of, units_of
 from bayesseg.scoring.widening import TESTED, Widening, said, widenings
 
 _STALE = 2
 """Horizons after which a fit is old."""
-_FAR = 0.001
-"""Customers of whom so little of the mixture lies farther out are like no segment."""
 
 
 def document_of(
-    plan: Plan, data: Customers | Attributes, sums: Mapping[str, Array], table: pd.DataFrame
+    posterior: Posterior,
+    kernel: Kernel,
+    whole: Piece,
+    names: Sequence[str],
+    sample: Customers | Attributes,
 ) -> dict[str, Any]:
     """Facts about the whole file, JSON-able.
+
+    Args:
+        posterior: the run.
+        kernel: what scored the customers.
+        whole: what all pieces of the file say together.
+        names: the columns of the table.
+        sample: customers of the lowest keys, of whom medians are taken.
 
     ``totals`` have the interval of the expectation, the Monte-Carlo error of its mean, where futures
     were drawn the interval of what is realised (``pred_lo``, ``pred_hi``) and, where the fit made
     backtests, that interval widened by what they missed (``widened_lo``, ``widened_hi``);
     ``discrepancy`` holds the factor behind it, by part. From schema 2 on what is written is sealed.
     """
-    posterior, precision = plan.posterior, plan.precision
+    plan, sums, counts = kernel.plan, whole.sums, whole.counts
+    precision, customers = plan.precision, counts["customers",]
     wider, margin = widenings(posterior), money_of(posterior.manifest.get("accounting")) == "margin"
     found: dict[str, Any] = {
         "schema_version": 2,
@@ -53,28 +63,24 @@ def document_of(
         },
         "interval_level": LEVEL,
         "money": "revenue" if plan.settings.margin == 1 and not margin else "margin",
-        "units": {
-            name: unit.replace("currency", "currency of margin") if margin else unit
-            for name in table.columns
-            if (unit := unit_of(name))
-        },
-        "columns": {name: meaning_of(name) for name in table.columns if meaning_of(name)},
+        "units": units_of(names, margin=margin),
+        "columns": meanings_of(names),
         "model": posterior.spec.name,
         "model_id": posterior.manifest["model_id"],
         "verdict": posterior.manifest["verdict"],
         "verdicts": posterior.manifest["verdicts"],
         "gates": posterior.manifest["gates"],
-        "as_of": data.as_of.isoformat() if isinstance(data, Customers) else None,
-        "scored_at": now().isoformat(),
-        "customers": len(data),
+        "as_of": kernel.as_of and kernel.as_of.isoformat(),
+        "scored_at": kernel.scored_at.isoformat(),
+        "customers": customers,
         "notes": [
-            *_notes(plan, data),
-            *_stretched(plan, data, table),
+            *_notes(posterior, counts),
+            *_stretched(posterior, kernel, counts),
             *said(wider, plan.settings),
-            *_outliers(table),
+            *_outliers(counts),
             *_empty(plan, sums),
         ],
-        "without_value": int(table["clv"].isna().sum()) if "clv" in table else 0,
+        "without_value": counts["without_value",],
         "totals": {
             name: _total(plan, sums, name, wider.get(TESTED.get(name, "")))
             for name in ("expected_purchases", "clv", "value_at_risk")
@@ -84,9 +90,9 @@ def document_of(
         "segments": [],
     }
     if "size" in sums:
-        middle = medians(plan, data)
+        middle = medians(plan, sample)
         found["segments"] = [
-            _segment(plan, sums, middle, k, len(data)) for k in range(len(plan.shown))
+            _segment(plan, sums, middle, k, customers) for k in range(len(plan.shown))
         ]
         assert posterior.features is not None
         found["effects"] = {
@@ -96,23 +102,28 @@ def document_of(
     return found
 
 
-def _notes(plan: Plan, data: Customers | Attributes) -> list[str]:
+def _notes(posterior: Posterior, counts: Counts) -> list[str]:
     """What is to be said of columns that the data lack, and of customers in groups new to the fit."""
-    state = plan.posterior.features
-    return (lacking(data, state) if state else []) + _unknown(plan, data)
+    # parts agree mostly on who is new to them
+    strangers = {
+        f"{count:,} {key[2]}": None
+        for key, count in counts.items()
+        if key[0] == "stranger" and count
+    }
+    return (lacking(counts, posterior.features) if posterior.features else []) + [*strangers]
 
 
-def _stretched(plan: Plan, data: Customers | Attributes, table: pd.DataFrame) -> list[str]:
+def _stretched(posterior: Posterior, kernel: Kernel, counts: Counts) -> list[str]:
     """What is to be said where these customers lie beyond those of the fit."""
-    posterior, found = plan.posterior, []
-    if isinstance(data, Customers) and "purchase" in posterior.spec.parts:
-        later = (data.as_of - date.fromisoformat(posterior.manifest["as_of"])).days
-        if later > _STALE * plan.settings.horizon_days:
+    found = []
+    if kernel.as_of is not None:
+        later = (kernel.as_of - date.fromisoformat(posterior.manifest["as_of"])).days
+        if later > _STALE * kernel.plan.settings.horizon_days:
             found.append(
                 f"the data end {later} days after those of the fit, more than {_STALE} horizons: fit "
                 "again, for what has changed since is not in these forecasts"
             )
-        far = sum("extrapolated" in words for words in table["flags"]) / len(table)
+        far = counts["extrapolated",] / counts["customers",]
         usual = (SMALLEST - 1) / posterior.manifest["customers"]["all"]
         if far > DRIFTED + usual:
             found.append(
@@ -120,33 +131,17 @@ def _stretched(plan: Plan, data: Customers | Attributes, table: pd.DataFrame) ->
                 f"were here longer than any then (flag extrapolated; at the fit up to {usual:.0%}): fit "
                 "again"
             )
-    if posterior.features is None:
-        return found
-    return found + drifted(data, posterior.spec.features, posterior.features)
+    return found + (drifted(counts, posterior.features) if posterior.features else [])
 
 
-def _unknown(plan: Plan, data: Customers | Attributes) -> list[str]:
-    """Of groups that the fit did not know; parts agree mostly."""
-    if not isinstance(data, Customers):
-        return []
-    spec = plan.posterior.spec
-    found = [
-        population.notes(part, group_state(plan.posterior, name), data)
-        for name, part in spec.parts.items()
-        if name != "segments"
-    ]
-    return list(dict.fromkeys(note for notes in found for note in notes))
-
-
-def _outliers(table: pd.DataFrame) -> list[str]:
+def _outliers(counts: Counts) -> list[str]:
     """What is to be said where many customers are like no segment."""
-    known = table["outlier_p"].dropna() if "outlier_p" in table else pd.Series(dtype=float)
-    far = int((known < _FAR).sum())
-    if far < 10 * max(1.0, _FAR * len(known)):
+    known, far = counts["placed",], counts["far",]
+    if far < 10 * max(1.0, FAR * known):
         return []
     return [
-        f"{far:,} customers of {len(known):,} are like no segment (outlier_p below {_FAR:g}, which by "
-        f"chance {_FAR:.1%} are): look at them before using their segment"
+        f"{far:,} customers of {known:,} are like no segment (outlier_p below {FAR:g}, which by "
+        f"chance {FAR:.1%} are): look at them before using their segment"
     ]
 
 

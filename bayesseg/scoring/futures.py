@@ -16,7 +16,6 @@ from bayesseg.scoring.plan import Plan
 from bayesseg.scoring.rows import HISTORY, MONEY, group_columns, places
 from bayesseg.scoring.settings import TOP_SHARE
 
-_SAMPLE = 50_000
 _BLOCK = 512
 
 
@@ -41,14 +40,11 @@ def futures(plan: Plan, columns: Columns) -> dict[str, Array]:
     return found
 
 
-def threshold(plan: Plan, data: Customers, pool: Executor) -> Array:
-    """Per draw, the own value above which a customer of this file is in the top tenth: (S,).
+def threshold(plan: Plan, sample: Customers, pool: Executor) -> Array:
+    """Per draw, the own value above which a customer of the file is in the top tenth: (S,).
 
-    Every customer of the sample draws its own rates, whether or not others have its history.
+    Every customer of the ``sample`` draws its own rates, whether or not others have its history.
     """
-    sample = data
-    if len(data) > _SAMPLE:  # every k-th by id
-        sample = data.take(np.linspace(0, len(data) - 1, _SAMPLE).astype(np.int64))
     keys = customer_keys(sample.ids, plan.posterior.manifest["seed"])
     columns = {**group_columns(plan, sample), **sample.columns(plan.posterior.spec.unit_days)}
     groups = {part: columns[part] for part in ("purchase", "spend")}

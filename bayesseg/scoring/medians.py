@@ -1,7 +1,7 @@
 """Medians of what a segment is like: weighted by membership, under each draw. L7.
 
 Means and spreads are sums and stream; a median needs the rows in order. So it is taken of so many
-customers and draws as fit in bounded memory: all of them in most files, else evenly many over all.
+customers and draws as fit in bounded memory: all of them in most files, else a sample by their keys.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bayesseg.customers import Attributes, Customers
 from bayesseg.families import FAMILIES
 from bayesseg.features import apply, columns_of, raw_columns
 from bayesseg.scoring.plan import Plan
+from bayesseg.scoring.sample import sample_of
 from bayesseg.segment_map import divide
 
 DRAWS = 100
@@ -35,7 +36,7 @@ def medians(plan: Plan, data: Customers | Attributes) -> dict[str, Array]:
 
     Args:
         plan: draws and the segments to show.
-        data: customers in the order of their ids.
+        data: customers, or a sample of them, in the order of their ids.
     """
     state = plan.posterior.features
     assert state is not None
@@ -43,8 +44,7 @@ def medians(plan: Plan, data: Customers | Attributes) -> dict[str, Array]:
     some = np.linspace(0, len(first) - 1, min(len(first), DRAWS)).astype(np.int64)
     theta = {name: values[some] for name, values in plan.segments.items()}
     size = max(_NUMBERS // (len(some) * len(plan.shown)), 1)
-    if len(data) > size:
-        data = data.take(np.linspace(0, len(data) - 1, size).astype(np.int64))
+    data = sample_of(data, plan.posterior.manifest["seed"], size)
     raw = raw_columns(data, plan.posterior.spec.features, state)
     member = np.empty((len(data), len(some), len(plan.shown)), dtype=np.float32)
     for rows, found in _members(plan, theta, data, raw):

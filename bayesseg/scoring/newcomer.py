@@ -6,24 +6,28 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import date
 
 import numpy as np
 
 from bayesseg.customers import Customers
 from bayesseg.scoring.blocks import forecasts
-from bayesseg.scoring.plan import Plan
+from bayesseg.scoring.kernel import Kernel
 
 _ENDS: Mapping[str, str] = {"expected_purchases": "expected_purchases", "clv": "clv_mean"}
 
 
-def newcomer(plan: Plan, as_of: date, pool: Executor) -> dict[str, dict[str, float | None]] | None:
-    """Purchases and value of somebody whose first purchase was on ``as_of``, with intervals.
+def newcomer(kernel: Kernel, pool: Executor) -> dict[str, dict[str, float | None]] | None:
+    """Purchases and value of somebody whose first purchase was on the last day, with intervals.
 
-    None where customers differ by covariates: without them there is no such person.
+    None where no purchases are forecast, and where customers differ by covariates: without them there
+    is no such person.
     """
-    parts = plan.posterior.spec.parts.values()
-    if any(part.covariates is not None for part in parts):
+    plan, parts = kernel.plan, kernel.plan.posterior.spec.parts.values()
+    if (
+        kernel.as_of is None
+        or not plan.purchase
+        or any(part.covariates is not None for part in parts)
+    ):
         return None
     none, nothing = np.zeros(1, dtype=np.int64), np.zeros(1)
     somebody = Customers(
@@ -35,7 +39,7 @@ def newcomer(plan: Plan, as_of: date, pool: Executor) -> dict[str, dict[str, flo
         repeat_spend=nothing,
         first_spend=nothing,
         n_orders=none,
-        as_of=as_of,
+        as_of=kernel.as_of,
     )
     alone = replace(plan, settings=replace(plan.settings, predictive=False), segments={})
     values, _ = forecasts(alone, somebody, pool, lambda _: None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import date
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayesseg.customers import Attributes, Customers
-from bayesseg.posterior import Posterior, now
+from bayesseg.posterior import Posterior
 from bayesseg.scoring.members import SEGMENT_COLUMNS
 from bayesseg.scoring.plan import Plan
 from bayesseg.scoring.settings import Settings
@@ -104,6 +104,30 @@ def meaning_of(column: str) -> str:
     return f"{_ENDS[column[-3:]]} {base}"
 
 
+def units_of(names: Iterable[str], *, margin: bool) -> dict[str, str]:
+    """The unit of each column that has one, where money is revenue or ``margin``."""
+    found = {name: unit for name in names if (unit := unit_of(name))}
+    return (
+        {name: unit.replace("currency", "currency of margin") for name, unit in found.items()}
+        if margin
+        else found
+    )
+
+
+def meanings_of(names: Iterable[str]) -> dict[str, str]:
+    """What each column says, where there is anything to say."""
+    return {name: said for name in names if (said := meaning_of(name))}
+
+
+def fields_of(
+    names: Iterable[str], units: Mapping[str, str], meanings: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Unit and description of each column, as its field in a file has them."""
+    return {
+        name: {"unit": units.get(name, ""), "description": meanings.get(name, "")} for name in names
+    }
+
+
 def _base(column: str) -> str:
     return column[:-3] if column.endswith(tuple(_ENDS)) else column
 
@@ -113,11 +137,13 @@ def table_of(
     data: Customers | Attributes,
     columns: dict[str, NDArray[Any]],
     settings: Settings,
-    withheld: Collection[str] = (),
+    withheld: Collection[str],
+    scored_at: datetime,
 ) -> pd.DataFrame:
-    """The columns in their order, with the customer's own history, ranks, flags and provenance.
+    """The columns in their order, with the customer's own history, flags and provenance.
 
-    What a score without ``predictive`` does not draw is there and null, and so is what is ``withheld``.
+    What a score without ``predictive`` does not draw is there and null, and so are what is ``withheld``
+    and ``priority_rank``, which is about the file.
     """
     count = len(data)
     found: dict[str, Any] = {"customer_id": data.ids}
@@ -138,23 +164,33 @@ def table_of(
     known = columns | {name: np.full(count, np.nan) for name in withheld}
     found |= {name: known[name] for name in _ORDER if name in known}
     if "value_at_risk" in withheld:
-        found |= {name: np.full(count, np.nan) for name in ("priority_rank", "p_top_decile")}
+        found |= {"priority_rank": unranked(count), "p_top_decile": np.full(count, np.nan)}
     elif "value_at_risk" in columns:
-        ranked = np.argsort(-np.nan_to_num(columns["value_at_risk"], nan=-np.inf), kind="stable")
-        found["priority_rank"] = np.empty(count, dtype=np.int64)
-        found["priority_rank"][ranked] = np.arange(1, count + 1)
-        found["p_top_decile"] = columns["p_top_decile"]
+        found |= {"priority_rank": unranked(count), "p_top_decile": columns["p_top_decile"]}
     found |= {name: v for name, v in columns.items() if name.startswith("membership_")}
     if isinstance(data, Customers):
-        found["flags"] = _flags(posterior, data, columns)
+        found["flags"] = _flags(conditions(posterior, data, columns))
     for name in ("model_id", "verdict"):
         found[name] = pd.Series(posterior.manifest[name], index=range(count), dtype="str")
     if isinstance(data, Customers):
         found["as_of"] = np.full(count, np.datetime64(data.as_of, "s"))
         found["horizon_days"] = np.full(count, settings.horizon_days, dtype=np.int32)
         found["value_horizon_days"] = np.full(count, settings.value_horizon_days, dtype=np.int32)
-    found["scored_at"] = pd.Series(now(), index=range(count), dtype="datetime64[s, UTC]")
+    found["scored_at"] = pd.Series(scored_at, index=range(count), dtype="datetime64[s, UTC]")
     return pd.DataFrame(found, copy=False)  # every column is this table's own
+
+
+def unranked(count: int) -> Any:
+    """A column of ranks that nobody has."""
+    return pd.array([pd.NA], dtype="Int64").repeat(count)
+
+
+def ranks(value_at_risk: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Places by value at risk, the largest 1 and what is unknown last; ties in the order given."""
+    order = np.argsort(-np.nan_to_num(value_at_risk, nan=-np.inf), kind="stable")
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(1, len(order) + 1)
+    return found
 
 
 _PREDICTIVE = {
@@ -214,16 +250,16 @@ def columns_of(table: pd.DataFrame, parts: Collection[str]) -> list[str]:
     return [name for name in map(str, table) if name in found]
 
 
-def _flags(
+def conditions(
     posterior: Posterior, data: Customers, columns: Mapping[str, NDArray[Any]]
-) -> NDArray[np.object_]:
-    """The words that hold for each customer, as tuples in a fixed order."""
+) -> dict[str, NDArray[np.bool_]]:
+    """The words that a customer may be flagged with, in a fixed order, and for whom each holds."""
     trained = posterior.manifest["trained_on"]
     as_of = date.fromisoformat(posterior.manifest["as_of"])
     later = (data.as_of - as_of).days
     early = trained["early_until"]
     first_day_age = data.t_end  # days from first purchase to the end of these data
-    conditions = {
+    return {
         "new": first_day_age < later,
         "extrapolated": (data.x > trained["max_x"]) | (data.t_end > trained["max_t_end"] + later),
         "one_time": data.x == 0,
@@ -233,8 +269,12 @@ def _flags(
         if early is None
         else first_day_age >= (data.as_of - date.fromisoformat(early)).days,
     }
-    code = sum(mask.astype(np.int64) << bit for bit, mask in enumerate(conditions.values()))
-    words = np.empty(1 << len(conditions), dtype=object)
+
+
+def _flags(holds: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.object_]:
+    """The words that hold for each customer, as tuples."""
+    code = sum(mask.astype(np.int64) << bit for bit, mask in enumerate(holds.values()))
+    words = np.empty(1 << len(holds), dtype=object)
     for value in range(len(words)):
-        words[value] = tuple(name for bit, name in enumerate(conditions) if value >> bit & 1)
+        words[value] = tuple(name for bit, name in enumerate(holds) if value >> bit & 1)
     return np.asarray(words[code])

@@ -23,7 +23,7 @@ from scipy.stats import betabinom
 from bayesseg._types import SMALLEST, Array, IntArray, OnProgress, Progress
 from bayesseg.aggregates.cells import hidden
 from bayesseg.customers import Attributes, Customers
-from bayesseg.features import absent, columns_of, lacking
+from bayesseg.features import absent, columns_of, counted, lacking
 from bayesseg.inference import modes as em
 from bayesseg.posterior import Posterior
 from bayesseg.segment_map import Plan, Shown, divide, from_json, plan, shown
@@ -169,7 +169,7 @@ def drift(
         "missing": [
             f"In the {period} {one}."
             for period, data in (("earlier period", before), ("later period", after))
-            for one in lacking(data, own.state)
+            for one in lacking(counted(data, posterior.spec.features, own.state), own.state)
         ],
         "shares": _shares(seen, sums),
         "migration": _migration(seen, sums, p[pairs[0]], q[pairs[1]]),

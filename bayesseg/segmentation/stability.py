@@ -10,7 +10,7 @@ import numpy as np
 from bayesseg._types import Array, OnProgress, Progress
 from bayesseg.customers import Attributes, Customers
 from bayesseg.errors import InputRejected
-from bayesseg.features import lacking
+from bayesseg.features import counted, lacking
 from bayesseg.inference import modes as em
 from bayesseg.posterior import Posterior
 from bayesseg.segmentation.bootstrap import (
@@ -84,7 +84,7 @@ def stability(
         "model_id": posterior.manifest["model_id"],
         "customers": len(whole),
         "rows": len(rows),
-        "missing": lacking(data, own.state),
+        "missing": lacking(counted(data, posterior.spec.features, own.state), own.state),
         "refits": effort.refits,
         "halves": effort.halves,
         "segments": found,

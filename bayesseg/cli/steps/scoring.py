@@ -105,11 +105,10 @@ def write_scores(
     scores: Scores, target: str, kind: str, shell: Shell, *, raw: bool = False, force: bool = False
 ) -> list[Path]:
     """Write the table at ``target`` and the document beside it; return what was written."""
-    said = {"unit": scores.document["units"], "description": scores.document["columns"]}
-    fields = {
-        str(name): {what: texts.get(name, "") for what, texts in said.items()}
-        for name in scores.table
-    }
+    from bayesseg.scoring.table import fields_of
+
+    names = map(str, scores.table)
+    fields = fields_of(names, scores.document["units"], scores.document["columns"])
     content = scorefile.encoded(scores.table, kind, fields, raw=raw)
     path = scorefile.emit(content, target, force=force)
     if path is None:
