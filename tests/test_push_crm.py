@@ -204,7 +204,7 @@ def test_a_refused_token_is_not_said_and_everybody_is_told_afterwards(crm, tmp_p
     for name in ("HUBSPOT_TOKEN", "SALESFORCE_TOKEN"):
         monkeypatch.setenv(name, "wrong-token-1234")
     code, document = crm.push(write(tmp_path))
-    assert (code, "1234" in f"{document}{crm.stderr}") == (6, False)
+    assert (code, "1234" in f"{document}{crm.stderr}") == (9, False)
     for name in ("HUBSPOT_TOKEN", "SALESFORCE_TOKEN"):
         monkeypatch.setenv(name, crm.served.token)
     code, document = crm.push(write(tmp_path))

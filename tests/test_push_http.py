@@ -9,7 +9,7 @@ from dataclasses import replace
 import crm_servers
 import pytest
 
-from bayesseg.errors import ArtefactBad, DestinationFailed, Locked, UsageError
+from bayesseg.errors import ArtefactBad, DestinationFailed, Locked, ResourcesMissing, UsageError
 from bayesseg.push import hubspot, salesforce
 from bayesseg.push.http import Patience
 from bayesseg.push.pushed import Pushed
@@ -177,9 +177,9 @@ def test_waits_follow_from_the_seed():
 
 
 def test_a_refused_token_is_neither_tried_again_nor_said():
-    with at_hubspot() as (crm, settings), pytest.raises(DestinationFailed) as caught:
+    with at_hubspot() as (crm, settings), pytest.raises(ResourcesMissing) as caught:
         hubspot.push(batches(5), settings, "wrong-token-1234", [].append)
-    assert (len(crm.asked), caught.value.exit_code) == (1, 6)
+    assert (len(crm.asked), caught.value.exit_code) == (1, 9)
     assert "wrong-token-1234" not in str(caught.value)
     assert "HUBSPOT_TOKEN" in caught.value.fix
 
@@ -455,9 +455,9 @@ def test_client_credentials_get_a_token(tmp_path):
     ],
 )
 def test_a_refused_login_is_neither_tried_again_nor_said(tmp_path, login):
-    with at_salesforce(tmp_path) as (crm, settings), pytest.raises(DestinationFailed) as caught:
+    with at_salesforce(tmp_path) as (crm, settings), pytest.raises(ResourcesMissing) as caught:
         salesforce.push(batches(1), settings, login, [].append)
-    assert (len(crm.asked), caught.value.exit_code) == (1, 6)
+    assert (len(crm.asked), caught.value.exit_code) == (1, 9)
     assert "1234" not in f"{caught.value} {login}"
     assert "SALESFORCE_" in caught.value.fix
 

@@ -254,6 +254,11 @@ def without(line: Line, text: str) -> str:
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
 
 
+def barred(line: Line, answer: Answer, fix: str) -> ResourcesMissing:
+    """The error of an answer that stands until somebody gives access: repeating is of no use."""
+    return ResourcesMissing(f"{line.name} refuses: {message(line, answer)}", fix=fix)
+
+
 def refused(line: Line, answer: Answer, fix: str) -> DestinationFailed:
     """The error of an answer that will not change by asking again."""
     return DestinationFailed(f"{line.name} refuses: {message(line, answer)}", fix=fix)

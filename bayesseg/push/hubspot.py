@@ -19,7 +19,7 @@ from typing import Any
 
 from bayesseg.errors import DestinationFailed, UsageError
 from bayesseg.feed.targets import TARGETS
-from bayesseg.push.http import Answer, Line, Patience, Say, ask, connect, refused, without
+from bayesseg.push.http import Answer, Line, Patience, Say, ask, barred, connect, refused, without
 from bayesseg.push.pushed import Pushed
 
 MOST = TARGETS["hubspot"].rows
@@ -66,7 +66,8 @@ def push(
         say: told of waits.
 
     Raises:
-        DestinationFailed: refused for good (token, scopes, properties, daily quota) or out of reach.
+        ResourcesMissing: no access (token, scopes).
+        DestinationFailed: refused for good (properties, daily quota) or out of reach.
     """
     return _sent("upsert", records, settings, secret, say)
 
@@ -104,9 +105,9 @@ def _judge(line: Line, answer: Answer) -> float:
     said = answer.json()
     policy = str(said.get("policyName")) if isinstance(said, dict) else ""
     if answer.status == 401:
-        raise refused(line, answer, f"put a valid token of a private app into {TOKEN}")
+        raise barred(line, answer, f"put a valid token of a private app into {TOKEN}")
     if answer.status == 403:
-        raise refused(line, answer, "give the private app the scope crm.objects.contacts.write")
+        raise barred(line, answer, "give the private app the scope crm.objects.contacts.write")
     if policy == "DAILY":
         raise refused(line, answer, "run the same again after midnight in the account's time zone")
     return 10.0 if policy.startswith("TEN_SECONDLY") else 2.0 if answer.status == 423 else 0.0

@@ -40,6 +40,7 @@ from bayesseg.push.http import (
     Patience,
     Say,
     ask,
+    barred,
     connect,
     message,
     refused,
@@ -116,7 +117,8 @@ def push(
         say: told of jobs and waits.
 
     Raises:
-        DestinationFailed: refused for good (login, fields, daily quota), out of reach, or still at work
+        ResourcesMissing: no access (login, rights).
+        DestinationFailed: refused for good (fields, daily quota), out of reach, or still at work
             when the time of the push is over: the same push then goes on waiting for it.
         Locked: another push uses the ledger.
         ArtefactBad: the ledger is none.
@@ -178,7 +180,7 @@ def _granted(line: Line, login: Login) -> tuple[Line, str]:
     said = answer.json()
     if answer.status != 200 or not isinstance(said, dict) or not said.get("access_token"):
         fix = f"check {CLIENT_ID}, {CLIENT_SECRET} and the client credentials flow of the app"
-        raise refused(line, answer, fix)
+        raise barred(line, answer, fix)
     token = str(said["access_token"])
     address = str(said.get("instance_url") or line.address)
     secrets = (*line.secrets, token)
@@ -190,10 +192,10 @@ def _judge(line: Line, answer: Answer) -> float:
     if b"REQUEST_LIMIT_EXCEEDED" in answer.body:
         raise refused(line, answer, "the requests of 24 hours are used up; run the same tomorrow")
     if answer.status == 401:
-        raise refused(line, answer, f"get a new token for {TOKEN}, or use {CLIENT_ID}")
+        raise barred(line, answer, f"get a new token for {TOKEN}, or use {CLIENT_ID}")
     if answer.status == 403:
         fix = "give the user of the token API Enabled and edit rights on the object and its fields"
-        raise refused(line, answer, fix)
+        raise barred(line, answer, fix)
     return 0.0
 
 
