@@ -331,12 +331,14 @@ def test_older_scores_do_not_take_the_place_of_newer_ones(path, tmp_path):
     assert "overruled (a mistake)" in run(*words, "--force", "--reason", "a mistake").stderr
 
 
-def test_who_was_told_to_be_held_out_is_told_when_not(path, tmp_path):
+def test_a_hold_out_outlives_exports_without_a_campaign(path, tmp_path):
     campaign = ("--campaign", "june", "--holdout", "0.5")
     run(path, "--to", "braze", *campaign, "-o", tmp_path / "one")
     words = (path, "--to", "braze", "--changed-since", tmp_path / "one", "--dry-run")
-    assert "give --campaign and --holdout" in run(*words, code=2).stderr
-    assert "6 unchanged" in run(*words, *campaign).stderr
+    for more in ((), campaign):
+        said = run(*words, *more).stderr
+        assert "6 unchanged" in said
+        assert ("who is held out stays as last told" in said) == (not more)
 
 
 @pytest.mark.parametrize("to", ["salesforce", "hubspot", "klaviyo", "braze"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +88,11 @@ def require_newer(
         shell.warn(f"overruled ({said}): {words}")
 
 
-def require_holdout(held: State, names: Mapping[str, str]) -> None:
-    """Refuse (exit 2) to fall silent on who is held out: what was told would stand there for ever."""
-    if "holdout" in held.names.values() and "holdout" not in names:
-        raise UsageError(
-            "the destination was told who is held out, and now would not be",
-            fix=f"give --campaign and --holdout as the earlier {MANIFEST} has them (and --map with "
-            "holdout), or those of the next campaign",
+def say_holdout(held: State | None, names: Container[str], shell: Shell) -> None:
+    """Say that who is held out stays as it was told, where nothing is told of it now."""
+    if held is not None and "holdout" in held.names.values() and "holdout" not in names:
+        shell.warn(
+            "who is held out stays as last told: give --campaign and --holdout to tell it again"
         )
 
 

@@ -82,10 +82,7 @@ def tell(ready: Leaving, listed: Objections | None, where: Where, how: How, shel
                 shell.say(
                     f"{off.sum():,} customers are no longer in the scores and stay as last told"
                 )
-        if held is not None and "holdout" in {*held.names.values()} - {*fields.values()}:
-            shell.warn(
-                "who is held out stays as last told: give --campaign and --holdout to tell it again"
-            )
+        holding.say_holdout(held, fields.values(), shell)
         unfit = tuple((one, exporting.UNFIT) for one in news.refused["customer_id"])
         done = Pushed(
             unchanged=len(now) - len(told), refused=unfit, overruled=tuple(forced.items())

@@ -154,7 +154,7 @@ def export(
     gone: list[str] = []
     if held is not None:
         holding.require_newer(held, document, shell, force=force, reason=reason)
-        holding.require_holdout(held, news.names)
+        holding.say_holdout(held, news.names, shell)
         gone = holding.emptied(held, news.feed, ready, leaving.listed(how, shell))
     told = holding.after(held, place, news.feed, news.names, gone, document)
     return exporting.write(news, told, gone, out, manifest, shell, force=force, reason=reason)
