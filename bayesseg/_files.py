@@ -39,6 +39,17 @@ def no_room(reason: str | None) -> ResourcesMissing:
     )
 
 
+def shortage(error: BaseException) -> ResourcesMissing | None:
+    """What to say of an error for want of memory or of room to write; None of any other."""
+    if isinstance(error, MemoryError):
+        return ResourcesMissing(
+            "out of memory", fix="close other programs or give a smaller --chunk"
+        )
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return no_room(error.strerror)
+    return None
+
+
 def blocks_of(path: Path) -> Iterator[bytes]:
     """A file, block by block."""
     descriptor = os.open(path, os.O_RDONLY | _BINARY)
@@ -118,9 +129,10 @@ def _writing(path: Path, need: int = 0) -> Iterator[Path]:
     with _told(path):
         os.makedirs(absolute.parent, exist_ok=True)
         require_space(path, need)
-        with _held(absolute.with_name(f".{absolute.name}.lock"), path):
+    with _held(absolute.with_name(f".{absolute.name}.lock"), path):
+        with _told(path):
             _clear(absolute)
-            yield absolute
+        yield absolute
 
 
 def write_blocks(path: Path, blocks: Iterable[bytes], need: int = 0) -> None:
@@ -135,7 +147,7 @@ def write_blocks(path: Path, blocks: Iterable[bytes], need: int = 0) -> None:
         ResourcesMissing: no space, no permission, or a disk that does not read back what was written.
     """
     refuse_existing(path, force=True, file=True)
-    with _writing(path, need) as absolute:
+    with _writing(path, need) as absolute, _told(path):
         part = _beside(absolute, _PART)
         try:
             _put(part, blocks)
@@ -163,7 +175,7 @@ def write_directory(path: Path, files: Mapping[str, bytes], *, force: bool = Fal
     who puts it back.
     """
     refuse_existing(path, force=force)
-    with _writing(path, sum(map(len, files.values()))) as absolute:
+    with _writing(path, sum(map(len, files.values()))) as absolute, _told(path):
         part = _beside(absolute, _PART)
         try:
             os.mkdir(part)
@@ -201,6 +213,28 @@ def remove_folder(path: Path) -> None:
         raise ResourcesMissing(
             f"cannot remove {path}: {error.strerror or error}", fix="remove it by hand"
         ) from error
+
+
+@contextmanager
+def workplace(path: Path, need: int = 0) -> Iterator[Path]:
+    """A folder beside ``path`` for what is made on the way to it, ``need`` bytes or so.
+
+    It is held alone and removed at the end; what one leaves that was killed, the next one removes.
+
+    Raises:
+        Locked: somebody else is on the way to ``path`` at this moment.
+        ResourcesMissing: no space, or no permission.
+    """
+    absolute = path.absolute()
+    with _writing(absolute.with_name(f".{absolute.name}.work"), need) as folder:
+        with _told(folder):
+            _discard(folder)
+            os.mkdir(folder, 0o700)
+        try:
+            yield folder
+        finally:
+            with _told(folder):
+                _discard(folder)
 
 
 @contextmanager
@@ -331,7 +365,8 @@ def _held(name: Path, path: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # a lock file that stays holds nobody off
             os.unlink(name)  # while it is held: nobody else can hold this name
-        os.close(descriptor)
+        with _told(path):
+            os.close(descriptor)
 
 
 def _locked(name: Path, path: Path) -> int:

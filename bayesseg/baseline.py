@@ -48,7 +48,7 @@ def _estimate(columns: Columns, name: str) -> dict[str, float | str]:
     family = FAMILIES[name]
     assert family.tabulate is not None
     assert family.kernel is not None
-    theirs = name in _FITS and len(columns["x"]) < MANY
+    theirs = name in _FITS and _weights(columns).sum() < MANY
     try:
         table = family.tabulate(columns)
         estimates = _lifetimes(name, columns) if theirs else _ours(family, table, columns)
@@ -91,22 +91,28 @@ def _converged(fit: Callable[[Columns, float], Any], columns: Columns) -> Any:
     raise ValueError("lifetimes' maximum likelihood did not converge")
 
 
-def _distinct(*columns: Any) -> tuple[list[Any], Any]:
-    rows, counts = np.unique(np.column_stack(columns), axis=0, return_counts=True)
-    return list(rows.T), counts
+def _weights(columns: Columns) -> Any:
+    return np.broadcast_to(columns.get("weight", 1.0), len(columns["x"]))
+
+
+def _distinct(*columns: Any, weights: Any) -> tuple[list[Any], Any]:
+    rows, index = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
+    return list(rows.T), np.bincount(index, weights=weights)
 
 
 def _bgnbd(columns: Columns, tolerance: float) -> Any:
     from lifetimes import BetaGeoFitter
 
-    (x, t_x, T), counts = _distinct(columns["x"], columns["t_x"], columns["T"])
+    x, t_x, T = columns["x"], columns["t_x"], columns["T"]
+    (x, t_x, T), counts = _distinct(x, t_x, T, weights=_weights(columns))
     return BetaGeoFitter().fit(x, t_x, T, weights=counts, tol=tolerance).params_
 
 
 def _mbgnbd(columns: Columns, tolerance: float) -> Any:
     from lifetimes import ModifiedBetaGeoFitter
 
-    (x, t_x, T), counts = _distinct(columns["x"], columns["t_x"], columns["T"])
+    x, t_x, T = columns["x"], columns["t_x"], columns["T"]
+    (x, t_x, T), counts = _distinct(x, t_x, T, weights=_weights(columns))
     return ModifiedBetaGeoFitter().fit(x, t_x, T, weights=counts, tol=tolerance).params_
 
 
@@ -114,7 +120,8 @@ def _gammagamma(columns: Columns, tolerance: float) -> Any:
     from lifetimes import GammaGammaFitter
 
     paid = (columns["n"] > 0) & (columns["S"] > 0)
-    (n, S), counts = _distinct(columns["n"][paid], columns["S"][paid])
+    n, S = columns["n"][paid], columns["S"][paid]
+    (n, S), counts = _distinct(n, S, weights=_weights(columns)[paid])
     unit = np.median(S / n)  # lifetimes starts at v = 0.1 whatever the currency
     estimates = GammaGammaFitter().fit(n, S / n / unit, weights=counts, tol=tolerance).params_
     return {"p": estimates["p"], "q": estimates["q"], "v": estimates["v"] * unit}

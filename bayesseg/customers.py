@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -41,13 +41,13 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Customers:
-    """Purchase histories, one entry a customer, sorted by id.
+    """Purchase histories, one entry a customer, sorted by id; or distinct ones of ``n`` customers each.
 
-    All arrays have shape (customers,). Times are whole days. ``provenance`` carries the accounting
+    All arrays have shape (rows,). Times are whole days. ``provenance`` carries the accounting
     of the rows behind the table (JSON-able, no ids, no paths).
 
     Attributes:
-        ids: text.
+        ids: text; empty where a row stands for several customers.
         x: repeat purchase days (distinct days after the first).
         t_x: days from first to last purchase day; 0 exactly where x is 0.
         t_end: days from first purchase day to ``as_of`` (the papers' T).
@@ -56,6 +56,8 @@ class Customers:
         first_spend: spend on the first day; NaN throughout where a summary does not say it.
         n_orders: orders, where the log has order ids; purchase days otherwise.
         as_of: last day observed, inclusive.
+        n: how many customers a row stands for; None for one each. Nobody among them has a name, so they
+            carry the fit of purchases and spend, and nothing that is about somebody.
     """
 
     ids: npt.NDArray[np.object_]
@@ -69,29 +71,32 @@ class Customers:
     as_of: date
     attributes: Attributes | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    n: IntArray | None = None
 
     def __post_init__(self) -> None:
         first = self.first_spend if self.first_known else np.zeros(len(self))
         checks = (
-            ("t_x is negative", self.t_x < 0),
-            ("the last purchase is after the end of observation", self.t_x > self.t_end),
-            ("x is 0 but t_x is not, or the reverse", (self.x == 0) != (self.t_x == 0)),
-            ("there are more purchase days than days", self.x > self.t_x),
+            *unlike_histories(self.x, self.t_x, self.t_end),
             ("x_paid is outside 0..x", (self.x_paid < 0) | (self.x_paid > self.x)),
             ("spend is not a finite number", ~np.isfinite(self.repeat_spend + first)),
             ("spend is negative", (self.repeat_spend < 0) | (first < 0)),
+            ("n is below 1", self.counts < 1),
         )
-        for problem, rows in checks:
-            if rows.any():
-                raise InputRejected(
-                    f"{int(rows.sum())} customers cannot be: {problem} "
-                    f"(first at row {int(np.argmax(rows)) + 1} of the customer table)",
-                    fix="check the customer summary: x repeat days, t_x and t_end in days",
-                    code="impossible_history",
-                )
+        refuse_impossible(checks)
 
     def __len__(self) -> int:
+        """Rows; ``total`` is how many customers they stand for."""
         return len(self.ids)
+
+    @property
+    def counts(self) -> IntArray:
+        """Customers of each row, (rows,)."""
+        return np.broadcast_to(np.int64(1), len(self)) if self.n is None else self.n
+
+    @property
+    def total(self) -> int:
+        """All customers."""
+        return int(self.counts.sum())
 
     @property
     def first_known(self) -> bool:
@@ -101,26 +106,56 @@ class Customers:
     @property
     def paid_share(self) -> float:
         """Share of repeat purchase days that were not free; money forecasts carry it."""
-        return float(self.x_paid.sum()) / max(int(self.x.sum()), 1)
+        return float(self.x_paid @ self.counts) / max(int(self.x @ self.counts), 1)
 
     def take(self, rows: npt.NDArray[Any]) -> Customers:
         """The customers at ``rows`` (indices or mask), in that order."""
-        arrays = {name: getattr(self, name)[rows] for name in _PER_CUSTOMER}
+        names = _PER_CUSTOMER if self.n is None else (*_PER_CUSTOMER, "n")
+        arrays = {name: getattr(self, name)[rows] for name in names}
         attributes = None if self.attributes is None else self.attributes.take(rows)
         return replace(self, **arrays, attributes=attributes)
 
     def columns(self, unit_days: float) -> Columns:
         """What families read, in paper notation and in the model's time unit.
 
-        ``x, t_x, T`` describe purchases; ``n, S`` (paid repeat days and their spend) describe money.
+        ``x, t_x, T`` describe purchases; ``n, S`` (paid repeat days and their spend) describe money;
+        ``weight`` is there where rows stand for several customers.
         """
+        weight = {} if self.n is None else {"weight": self.n.astype(np.float64)}
         return {
             "x": self.x.astype(np.float64),
             "t_x": self.t_x / unit_days,
             "T": self.t_end / unit_days,
             "n": self.x_paid.astype(np.float64),
             "S": self.repeat_spend,
+            **weight,
         }
+
+
+type Checks = Iterable[tuple[str, npt.NDArray[np.bool_]]]
+"""What is wrong with a row, and the rows of which it is true."""
+
+
+def unlike_histories(x: IntArray, t_x: IntArray, t_end: IntArray) -> Checks:
+    """What no purchase history has, each argument (N,)."""
+    return (
+        ("t_x is negative", t_x < 0),
+        ("the last purchase is after the end of observation", t_x > t_end),
+        ("x is 0 but t_x is not, or the reverse", (x == 0) != (t_x == 0)),
+        ("there are more purchase days than days", x > t_x),
+    )
+
+
+def refuse_impossible(checks: Checks) -> None:
+    """Refuse a table where any of ``checks`` is true of a row."""
+    for problem, rows in checks:
+        if rows.any():
+            raise InputRejected(
+                f"{int(rows.sum())} customers cannot be: {problem} "
+                f"(first at row {int(np.argmax(rows)) + 1} of the customer table)",
+                fix="check the customer summary: x repeat days, t_x and t_end in days",
+                code="impossible_history",
+            )
 
 
 _PER_CUSTOMER = (
@@ -151,14 +186,34 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
             data stands alone and may be a fault.
         UsageError: ``as_of`` is no date, or in the future.
     """
-    day, origin = _as_of(purchases, as_of)
-    connection = _bought(purchases, day)
-    counts = ", ".join(f"CAST({name} AS INTEGER) AS {name}" for name in (*_COUNTS, "row_count"))
+    connection, told = summed(purchases, as_of)
+    day = date.fromisoformat(told["as_of"])
+    counts = ", ".join(f"CAST({name} AS INTEGER) AS {name}" for name in _COUNTS)
     table = connection.execute(
         f"SELECT customer_id, {counts}, repeat_spend, first_spend FROM ({sql.summary(day)}) "
         "ORDER BY customer_id"
     ).fetchnumpy()
-    if not len(table["customer_id"]):
+    ids = _ids(purchases, table["customer_id"])
+    attributes, levels = _shares(purchases, connection, ids, day)
+    return Customers(
+        ids=ids,
+        **{name: table[name].astype(np.int64) for name in _COUNTS},
+        first_spend=table["first_spend"],
+        repeat_spend=table["repeat_spend"],
+        as_of=day,
+        attributes=attributes,
+        provenance={**told, **levels},
+    )
+
+
+def summed(
+    purchases: Purchases, as_of: date | str | None = None
+) -> tuple[duckdb.DuckDBPyConnection, dict[str, Any]]:
+    """A cursor with the table ``bought`` that ``sql.summary`` reads, and its account."""
+    day, origin = _as_of(purchases, as_of)
+    connection = _bought(purchases, day)
+    account = _account(purchases, connection, day)
+    if not account["customers"]["with_purchases"]:
         (sales,) = _row(purchases, "SELECT count(*) FROM bayesseg_source WHERE amount >= 0", {})
         raise InputRejected(
             f"no customer has a purchase by {day}"
@@ -169,23 +224,8 @@ def summarise(purchases: Purchases, as_of: date | str | None = None) -> Customer
             else "write sales as positive amounts",
             code="no_purchases",
         )
-    ids = _ids(purchases, table["customer_id"])
-    attributes, levels = _shares(purchases, connection, ids, day)
-    return Customers(
-        ids=ids,
-        **{name: table[name].astype(np.int64) for name in _COUNTS},
-        first_spend=table["first_spend"],
-        repeat_spend=table["repeat_spend"],
-        as_of=day,
-        attributes=attributes,
-        provenance={
-            **_account(purchases, connection, day, table),
-            **levels,
-            "as_of": day.isoformat(),
-            "as_of_origin": origin,
-            "weekly": _weekly(connection),
-        },
-    )
+    told = {"as_of": day.isoformat(), "as_of_origin": origin, "weekly": _weekly(connection)}
+    return connection, {**account, **told}
 
 
 def shares_of(purchases: Purchases, until: date, since: date = date.min) -> Attributes | None:
@@ -219,7 +259,6 @@ def _account(
     purchases: Purchases,
     connection: duckdb.DuckDBPyConnection,
     day: date,
-    table: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, Any]:
     """The account of ``purchases`` carried on to ``day``: rows, customers, findings."""
     late, seen, net = _row(
@@ -230,13 +269,20 @@ def _account(
         "FROM bayesseg_source",
         {"day": day},
     )
-    used, buyers = int(table["row_count"].sum()), len(table["row_count"])
-    days, fresh = int(table["x"].sum()) + buyers, int((table["t_end"] == 0).sum())
+    used, days, buyers, fresh, spend = _fetched(
+        connection.execute(
+            "SELECT CAST(coalesce(sum(row_count), 0) AS BIGINT), count(*), "
+            "count(*) FILTER (purchase_day = first_day), "
+            "count(*) FILTER (first_day = $day AND purchase_day = $day), "
+            "CAST(coalesce(sum(net), 0) AS DOUBLE) FROM bought",
+            {"day": day},
+        )
+    )
     rows = purchases.provenance["rows"]
     unmatched = rows["used"] - late - used
     moved = {"after_as_of": late, "refund_unmatched": unmatched}
     lossy, loss = _losses(purchases, connection)
-    lost = net - float(table["first_spend"].sum() + table["repeat_spend"].sum()) - loss
+    lost = net - spend - loss
     findings = [
         finding(
             "refund_unmatched",
@@ -434,9 +480,15 @@ def with_attributes(customers: Customers, attributes: Attributes) -> Customers:
     ``provenance["attributes"]["further"]``.
 
     Raises:
-        InputRejected: the attributes have no id column, they are of accounts and the customers are
-            groups of these, no id of the two agrees, or the customers have a column of that name.
+        InputRejected: customers or attributes have no ids, these are of accounts and the customers
+            groups of them, no id of the two agrees, or the customers have a column of that name.
     """
+    if customers.n is not None:
+        raise InputRejected(
+            "attributes are joined by id, and the summary has none",
+            fix="give a summary of one row a customer with an id (bayesseg sql without --histogram)",
+            code="columns_unknown",
+        )
     if attributes.provenance.get("columns", {}).get("customer_id", {"value": ""})["value"] is None:
         raise InputRejected(
             "no column of the attributes looks like the customer id; the columns are "

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesseg import baseline, gates, naming, population
+from bayesseg import _weighted, baseline, gates, naming, population
 from bayesseg._types import SMALLEST, Check, Columns, Draws, OnProgress, Progress, Table
 from bayesseg.aggregates import training_aggregates
 from bayesseg.customers import Attributes, Customers
@@ -120,7 +120,7 @@ def fit(
         "scales": scales,
         "spearman": _spearman(columns),
         "backtests": [{k: v for k, v in one.items() if k not in _LONG} for one in tests],
-        "customers": len(data),
+        "customers": _count(data),
         "early": population.early(data) if isinstance(data, Customers) else None,
         "locked": ((segments or {}).get("previous") or {}).get("locked", []),
         "waivers": [dict(one) for one in waivers],
@@ -150,6 +150,12 @@ def _accept(data: Customers | Attributes, spec: ModelSpec) -> None:
         raise InputRejected(
             f"model {spec.name!r} reads purchases, not a table of clients",
             fix="give a purchase log, or use --model segments",
+        )
+    if "segments" in spec.parts and data.n is not None:
+        raise InputRejected(
+            "segments are made of customers, and this summary counts distinct histories",
+            fix="give one row a customer with an id, or fit a model without segments (bgnbd)",
+            code="columns_unknown",
         )
     if "segments" in spec.parts and not data.first_known:
         raise InputRejected(
@@ -252,13 +258,12 @@ def _spearman(columns: Columns) -> float | None:
     """Rank correlation of paid repeat days with their mean spend."""
     if not columns:
         return None
-    from scipy.stats import spearmanr
-
     paid = (columns["n"] > 0) & (columns["S"] > 0)
-    if paid.sum() < 3:
+    weight = np.broadcast_to(columns.get("weight", _weighted.ONE), paid.shape)[paid]
+    if weight.sum() < 3:
         return None
-    rho = spearmanr(columns["n"][paid], columns["S"][paid] / columns["n"][paid]).statistic
-    return float(rho)
+    n = columns["n"][paid]
+    return _weighted.rank_correlation(n, columns["S"][paid] / n, weight)
 
 
 def _manifest(
@@ -284,13 +289,17 @@ def _manifest(
         "facts": dict(facts),
         "scales": facts["scales"],
         "paid_share": 1.0 if buyers is None else buyers.paid_share,
-        "customers": {"all": len(data.ids)}
-        | ({} if buyers is None else {"repeat": int((buyers.x > 0).sum())}),
+        "customers": {"all": _count(data)}
+        | ({} if buyers is None else {"repeat": int(buyers.counts[buyers.x > 0].sum())}),
         "trained_on": _trained_on(data, facts) if isinstance(data, Customers) else None,
         # weekly totals go into the aggregates, where small cells are merged
         "accounting": {name: v for name, v in data.provenance.items() if name != "weekly"},
         "info": {part: dict(draws.info) for part, draws in parts.items()},
     }
+
+
+def _count(data: Customers | Attributes) -> int:
+    return data.total if isinstance(data, Customers) else len(data)
 
 
 def _versions() -> dict[str, str]:
@@ -309,8 +318,10 @@ def _trained_on(data: Customers, facts: Mapping[str, Any]) -> dict[str, Any]:
     The largest frequency is one customer's own; the edge given is that of the eleven largest.
     """
     early = facts["early"]
+    known, counts = _weighted.collapsed(data.x, data.counts)
+    most = np.searchsorted(np.cumsum(counts[::-1]), min(SMALLEST, data.total))
     return {
-        "max_x": int(np.sort(data.x)[-min(SMALLEST, len(data)) :].min()),
+        "max_x": int(known[::-1][most]),
         "max_t_end": int(data.t_end.max()),
         "early_until": early["until"] if early and early["excess"] else None,
     }

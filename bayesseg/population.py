@@ -218,7 +218,7 @@ def strangers(part: PartSpec, state: State, data: Customers) -> dict[str, int]:
         found[f"customers without a known {one['column']}: treated {treated}"] = strange
     if part.cohorts is not None:
         labels = _labels(part.cohorts, state["early"], data)
-        unseen = int((~np.isin(labels, _cohorts_of(state))).sum())
+        unseen = int(data.counts[~np.isin(labels, _cohorts_of(state))].sum())
         found["customers of cohorts newer than the fit: a cohort at random"] = unseen
     return found
 
@@ -485,7 +485,7 @@ def early(data: Customers, weeks: int = 3) -> dict[str, Any] | None:
     they are too many. None where there are fewer than eight later weeks with a new customer.
     """
     age = int(data.t_end.max()) - data.t_end
-    counts = np.bincount(age // 7)
+    counts = np.bincount(age // 7, weights=data.counts).astype(np.int64)
     later = counts[weeks:][counts[weeks:] > 0]
     if len(later) < 8:
         return None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesseg import _weighted
 from bayesseg._types import Columns
 from bayesseg.errors import UsageError
 
@@ -166,13 +167,14 @@ def describe(prior: Prior) -> str:
 
 
 def scales_of(columns: Columns) -> dict[str, float]:
-    """What the prior units are worth in these customers (columns ``T, n, S``).
+    """What the prior units are worth in these customers (columns ``T, n, S``, perhaps ``weight``).
 
     ``mean_window`` is the mean T; ``median_order`` the median spend of a paid repeat day.
     """
     paid = (columns["n"] > 0) & (columns["S"] > 0)
-    # sorted, so that the order of customers does not reach the last bit
-    scales = {"mean_window": float(np.mean(np.sort(columns["T"])))}
+    weight = np.broadcast_to(columns.get("weight", _weighted.ONE), paid.shape)
+    scales = {"mean_window": _weighted.mean(columns["T"], weight)}
     if paid.any():
-        scales["median_order"] = float(np.median(columns["S"][paid] / columns["n"][paid]))
+        order = columns["S"][paid] / columns["n"][paid]
+        scales["median_order"] = float(_weighted.quantiles(order, 0.5, weight[paid]))
     return scales

@@ -71,13 +71,13 @@ def _gate(
 
 
 def _customers(c: Customers) -> Gate:
-    n = len(c)
+    n = c.total
     said = f"{n:,} customers (500 make it firm)" if n > 1 else "there is one customer only"
     return _gate("customers", n, 2, 500, said)
 
 
 def _repeat_buyers(c: Customers) -> Gate:
-    n = int((c.x > 0).sum())
+    n = int(c.counts[c.x > 0].sum())
     if n == 0:
         said = "nobody bought on a second day: dropout is not identifiable"
     elif n < 10:
@@ -93,7 +93,7 @@ def _repeat_buyers(c: Customers) -> Gate:
 
 
 def _frequent_buyers(c: Customers) -> Gate:
-    n = int((c.x >= 2).sum())
+    n = int(c.counts[c.x >= 2].sum())
     return _gate("frequent_buyers", n, 0, 20, f"{n:,} customers bought on three days or more")
 
 
@@ -127,7 +127,7 @@ def _histories(c: Customers) -> Gate:
 
 def _dropouts(c: Customers) -> Gate:
     """A customer silent at the end may have left; where nobody is, leaving cannot be learned."""
-    silent = float((c.t_x < c.t_end).mean()) if len(c) else 0.0
+    silent = float(c.counts[c.t_x < c.t_end].sum() / c.total) if len(c) else 0.0
     if silent == 0.0:
         said = "every customer bought on the last day: dropout is not identifiable"
     else:
@@ -137,7 +137,7 @@ def _dropouts(c: Customers) -> Gate:
 
 
 def _paying(c: Customers) -> Gate:
-    n = int((c.x_paid > 0).sum())
+    n = int(c.counts[c.x_paid > 0].sum())
     if n == 0:
         said = "no repeat purchase has a positive amount: spend cannot be modelled"
     else:
@@ -147,11 +147,14 @@ def _paying(c: Customers) -> Gate:
 
 def _spread(c: Customers) -> Gate:
     paid = c.x_paid > 0
-    mean = c.repeat_spend[paid] / c.x_paid[paid]
-    spread = float(mean.std() / mean.mean()) if len(mean) else 0.0
+    mean, counts = c.repeat_spend[paid] / c.x_paid[paid], c.counts[paid]
+    spread = 0.0
+    if len(mean):
+        middle = np.average(mean, weights=counts)
+        spread = float(np.sqrt(np.average((mean - middle) ** 2, weights=counts)) / middle)
     said = f"mean spend varies by {spread:.0%} between customers"
     if len(mean) and spread < 1e-9:
-        said = f"all {len(mean):,} repeat buyers spend {mean[0]:,.2f}: spend cannot be modelled"
+        said = f"all {int(counts.sum()):,} repeat buyers spend {mean[0]:,.2f}: spend cannot be modelled"
     return _gate("spend_spread", spread, 1e-9, 0.01, said, "check the amount column (--amount)")
 
 

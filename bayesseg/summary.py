@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy.typing as npt
 
 from bayesseg import spans
 from bayesseg._types import TIME_UNITS, Array, IntArray
-from bayesseg.customers import Customers
+from bayesseg.customers import Customers, refuse_impossible, unlike_histories
 from bayesseg.errors import InputRejected, UsageError
-from bayesseg.ingest import Objections, Source, finding, read_table
+from bayesseg.ingest import Objections, Source, finding
+from bayesseg.ingest.attributes import Table, table_of
 
 OURS: tuple[str, ...] = ("x", "t_x", "t_end", "x_paid", "repeat_spend")
 """Columns of ``bayesseg sql``, in days; ``customer_id`` or ``n`` and others may stand beside them."""
@@ -21,6 +23,7 @@ MONEY: tuple[str, ...] = ("revenue", "margin")
 """What spend may be: all that was paid, or what costs leave of it."""
 THEIRS: tuple[str, ...] = ("frequency", "recency", "t", "monetary_value")
 """Columns of lifetimes and of score tables, in a unit that the caller must name."""
+_TOO_LONG = "the first purchase is before the year 1"
 _FRACTION = 0.2
 """Days by which a time may miss a whole day: weeks and months are often written with two decimals."""
 
@@ -38,6 +41,7 @@ def read_summary(
     query: str | None = None,
     decimal: str | None = None,
     suppress: Objections | None = None,
+    people: bool = True,
 ) -> Customers:
     """Read a customer summary: one row a customer, or one a distinct history with its number ``n``.
 
@@ -52,19 +56,24 @@ def read_summary(
         as_of: last day observed, inclusive; needed where the source has no such column.
         time_unit: ``day``, ``week`` or ``month``; needed for lifetimes' names.
         money: ``revenue`` or ``margin``; needed where the source has no such column.
-        customer_id: name of the id column; guessed when not given. Without one rows are numbered.
+        customer_id: name of the id column; guessed when not given. Without one a row stands for ``n``
+            customers without a name (one where there is no ``n``).
         encoding: of a text file, when it is not to be guessed.
         delimiter: of a text file, when it is not to be guessed.
         table: of a database, ``schema.name``.
         query: one SELECT that a database answers, in place of ``table``.
         decimal: mark in a text file, when it is not to be guessed.
         suppress: who is to be left out.
+        people: whether customers are told apart. A fit of purchases and spend needs them not: equal
+            rows are then read once, with their number, ids are checked and left where they are, and the
+            first day's spend is not read.
 
     Raises:
         InputRejected: unreadable source, missing columns, values that no history has.
         UsageError: no ``as_of``, ``time_unit`` or ``money`` where one is needed.
     """
-    ids, columns, provenance = read_table(
+    given: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "money": money}
+    with table_of(
         source,
         customer_id,
         encoding=encoding,
@@ -73,7 +82,45 @@ def read_summary(
         query=query,
         decimal=decimal,
         suppress=suppress,
-    )
+    ) as rows:
+        if not people:
+            names = {name: name.strip().lower() for name in rows.values}
+            read, said = (
+                [name for name, known in names.items() if known in some] for some in (_READ, _SAID)
+            )
+            columns, times = rows.counted(read)
+            columns |= {name: rows.distinct(name, _SAID[names[name]]) for name in said}
+            nobody = np.full(len(times), "", dtype=object)
+            try:
+                return customers_in(nobody, columns, rows.provenance, **given, times=times)
+            except InputRejected:
+                pass  # of all rows, the first that is wrong can be named
+        return customers_in(*rows.whole(), rows.provenance, **given)
+
+
+_SAID: Mapping[str, Callable[[str], str]] = {
+    "as_of": lambda value: value[:10],
+    "money": lambda value: value.strip().lower(),
+}
+"""Columns that say one thing of all rows, and what of each text counts."""
+_READ = frozenset((*OURS, *THEIRS, "n"))
+"""What a fit without people reads of each row; ``t`` is ``t_end`` by another name."""
+
+
+def customers_in(
+    ids: npt.NDArray[np.object_],
+    columns: Mapping[str, npt.NDArray[Any]],
+    provenance: Mapping[str, Any],
+    *,
+    as_of: date | str | None = None,
+    time_unit: str | None = None,
+    money: str | None = None,
+    times: IntArray | None = None,
+) -> Customers:
+    """The customers of a table that was read, or of some of its rows; see :func:`read_summary`.
+
+    ``times`` is how many rows of the table each stands for, where people are not told apart.
+    """
     facts = _folded(columns)
     unit = _unit(facts, time_unit)
     day, origin = _as_of(facts, as_of)
@@ -86,28 +133,180 @@ def read_summary(
             fix="give one row a customer with an id, or distinct histories with n and no id",
             code="impossible_history",
         )
-    found = _ours(facts) if unit is None else _theirs(facts, TIME_UNITS[unit])
-    n = int(counts.sum())
-    arrays: dict[str, Any] = {name: np.repeat(values, counts) for name, values in found.items()}
-    ids = ids if named else _numbered(n)
-    order = np.argsort(ids, kind="stable")
+    counts = counts if times is None else counts * times
+    arrays = _ours(facts) if unit is None else _theirs(facts, TIME_UNITS[unit])
+    _no(arrays["t_end"] >= day.toordinal(), _TOO_LONG)
+    apart = named and times is None
+    if apart:
+        order = np.argsort(ids, kind="stable")
+        ids, arrays = ids[order], {name: values[order] for name, values in arrays.items()}
+    else:
+        ids = np.full(len(counts), "", dtype=object)
     return Customers(
-        ids=ids[order],
-        **{name: values[order] for name, values in arrays.items()},
+        ids=ids,
+        **arrays,
+        n=None if apart else counts,
         as_of=day,
         provenance={
             **provenance,
             "columns": provenance["columns"] if named else {},
-            "days": {
-                "first": (day - timedelta(int(found["t_end"].max()))).isoformat(),
-                "last": str(day),
-            },
-            "customers": {"seen": n, "with_purchases": n, "no_purchase_left": 0},
-            "findings": [*provenance["findings"], *_findings(n, unit, arrays)],
             "as_of": day.isoformat(),
             "as_of_origin": origin,
             "policies": {"money": kind},
             "summary": {"ids": named, "time_unit": unit or "day", "histogram": "n" in facts},
+            **account(
+                provenance,
+                day,
+                unit,
+                int(counts.sum()),
+                int(arrays["t_end"].max()),
+                int(counts[arrays["t_end"] == 0].sum()),
+                first_known=times is not None or not np.isnan(arrays["first_spend"]).all(),
+            ),
+        },
+    )
+
+
+def settled(
+    table: Table, as_of: date | str | None, time_unit: str | None, money: str | None
+) -> tuple[date, str | None, str]:
+    """The last day observed, the unit of lifetimes (None: days by our names) and the kind of money."""
+    facts = _folded(
+        {
+            name: np.empty(0) if plain is None else table.distinct(name, plain)
+            for name in table.values
+            for plain in [_SAID.get(name.strip().lower())]
+        }
+    )
+    unit = _unit(facts, time_unit)
+    return _as_of(facts, as_of)[0], unit, _money(facts, money)
+
+
+def account(
+    provenance: Mapping[str, Any],
+    day: date,
+    unit: str | None,
+    count: int,
+    oldest: int,
+    fresh: int,
+    *,
+    first_known: bool,
+) -> dict[str, Any]:
+    """What the provenance of a summary says of its customers: days, numbers and findings.
+
+    Args:
+        provenance: of the table.
+        day: last day observed.
+        unit: of a table of lifetimes; None where times are in days.
+        count: customers.
+        oldest: the longest time since a first purchase, in days.
+        fresh: customers who came on the last day.
+        first_known: whether the spend of the first day is there.
+    """
+    return {
+        "days": {"first": (day - timedelta(oldest)).isoformat(), "last": str(day)},
+        "customers": {"seen": count, "with_purchases": count, "no_purchase_left": 0},
+        "findings": [
+            *provenance["findings"],
+            *_findings(count, unit, fresh, first_known=first_known),
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Distinct purchase histories, each once, sorted by (x, t_end, t_x).
+
+    Attributes:
+        x: repeat purchase days, (H,).
+        t_x: days from the first to the last purchase day, (H,).
+        t_end: days from the first purchase day to ``as_of``, (H,).
+        n: customers of each, (H,); rows of a table that does not say count as one.
+        as_of: last day observed, inclusive.
+        provenance: the account of the table behind them (JSON-able).
+    """
+
+    x: IntArray
+    t_x: IntArray
+    t_end: IntArray
+    n: IntArray
+    as_of: date
+    provenance: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+KEY: tuple[str, ...] = ("x", "t_x", "t_end")
+"""What a history is: two customers that agree in these, in days, are one to a purchase model."""
+
+
+def read_histories(
+    source: Source,
+    *,
+    as_of: date | str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    query: str | None = None,
+    decimal: str | None = None,
+) -> Histories:
+    """Read the distinct histories of a table: ``x, t_x, t_end`` (or ``T``) in days, however often each.
+
+    What ``bayesseg sql --histories`` gives, a summary of customers, or any table with these columns;
+    ``n``, ``as_of`` and ``money`` are read where they stand beside them, all else is left alone.
+
+    Args:
+        source: whatever ``read_summary`` reads.
+        as_of: last day observed, inclusive; needed where the source has no such column.
+        encoding: of a text file, when it is not to be guessed.
+        delimiter: of a text file, when it is not to be guessed.
+        query: one SELECT that a database answers.
+        decimal: mark in a text file, when it is not to be guessed.
+
+    Raises:
+        InputRejected: unreadable source, missing columns, values that no history has.
+        UsageError: no ``as_of`` where one is needed.
+    """
+    with table_of(
+        source, encoding=encoding, delimiter=delimiter, query=query, decimal=decimal
+    ) as table:
+        provenance = table.provenance
+        facts = _folded({name: np.array([name], dtype=object) for name in table.values})
+        if missing := [name for name in KEY if name not in facts]:
+            raise InputRejected(
+                f"this is no table of histories: {', '.join(missing)} missing",
+                fix="give the columns x, t_x, t_end in days: bayesseg sql --histories prints the query",
+                code="columns_unknown",
+            )
+        for name in facts.keys() & _SAID.keys():
+            facts[name] = table.distinct(facts[name][0], _SAID[name])
+        read = [name for name in (*KEY, "n") if name in facts]
+        columns = table.columns([facts[name][0] for name in read])
+        facts |= dict(zip(read, columns.values(), strict=True))
+    day, origin = _as_of(facts, as_of)
+    kind = _constant(facts, "money", "revenue and margin cannot be told apart later: give one")
+    x, t_x, t_end = (_whole(facts, name) for name in KEY)
+    _no(t_end >= day.toordinal(), _TOO_LONG)
+    n = _whole(facts, "n") if "n" in facts else np.ones(len(x), dtype=np.int64)
+    refuse_impossible((("n is below 1", n < 1), *unlike_histories(x, t_x, t_end)))
+    order = np.lexsort((t_x, t_end, x))
+    x, t_x, t_end = (values[order] for values in (x, t_x, t_end))
+    other = np.ones(len(x), dtype=bool)
+    other[1:] = (x[1:] != x[:-1]) | (t_end[1:] != t_end[:-1]) | (t_x[1:] != t_x[:-1])
+    first = np.flatnonzero(other)
+    return Histories(
+        x[first],
+        t_x[first],
+        t_end[first],
+        np.add.reduceat(n[order], first),
+        day,
+        {
+            **provenance,
+            "columns": {},
+            "as_of": day.isoformat(),
+            "as_of_origin": origin,
+            "policies": {} if kind is None else {"money": kind},
+            "ids": provenance["columns"]["customer_id"]["value"] is not None,
         },
     )
 
@@ -149,7 +348,7 @@ def _unit(table: Mapping[str, Any], given: str | None) -> str | None:
 
 def _as_of(table: Mapping[str, npt.NDArray[Any]], given: date | str | None) -> tuple[date, str]:
     wanted = None if given is None else spans.day(given)
-    said = _constant(table, "as_of", "give one summary, as of one day", lambda value: value[:10])
+    said = _constant(table, "as_of", "give one summary, as of one day")
     found = None if said is None else spans.day(said)
     if found is not None and wanted not in (None, found):
         raise UsageError(
@@ -186,14 +385,12 @@ def _money(table: Mapping[str, npt.NDArray[Any]], given: str | None) -> str:
     return kind
 
 
-def _constant(
-    table: Mapping[str, npt.NDArray[Any]],
-    name: str,
-    fix: str,
-    plain: Callable[[str], str] = lambda value: value.strip().lower(),
-) -> str | None:
+def _constant(table: Mapping[str, npt.NDArray[Any]], name: str, fix: str) -> str | None:
     """The one value of a column that has the same in every row; None where there is no such column."""
-    said = {plain(str(value)) for value in table.get(name, ())}
+    import pandas as pd
+
+    values = pd.unique(table[name]) if name in table else ()
+    said = {_SAID[name](str(value)) for value in values}
     if len(said) > 1:
         raise InputRejected(
             f"{name} differs between rows: {', '.join(sorted(said)[:3])}",
@@ -261,22 +458,17 @@ def _theirs(table: Mapping[str, npt.NDArray[Any]], unit_days: float) -> dict[str
 def _rest(table: Mapping[str, npt.NDArray[Any]], x: IntArray) -> dict[str, npt.NDArray[Any]]:
     """What the table may leave out: the first day's spend and the orders."""
     known = "first_spend" in table
+    n_orders = _whole(table, "n_orders") if "n_orders" in table else x + 1
+    _no(n_orders < 1, "n_orders is below 1")
     return {
         "first_spend": _numbers(table, "first_spend") if known else np.full(len(x), np.nan),
-        "n_orders": _whole(table, "n_orders") if "n_orders" in table else x + 1,
+        "n_orders": n_orders,
     }
 
 
-def _numbered(count: int) -> npt.NDArray[np.object_]:
-    """1, 2, ... as texts that sort as the numbers do."""
-    width = len(str(count))
-    return np.array([f"{i:0{width}d}" for i in range(1, count + 1)], dtype=object)
-
-
 def _findings(
-    count: int, unit: str | None, arrays: Mapping[str, npt.NDArray[Any]]
+    count: int, unit: str | None, fresh: int, *, first_known: bool
 ) -> list[dict[str, Any]]:
-    fresh = int((arrays["t_end"] == 0).sum())
     found = [
         finding(
             "no_log",
@@ -296,7 +488,7 @@ def _findings(
                 "every repeat purchase of those who spent counts as paid: the table does not say",
             )
         )
-    if np.isnan(arrays["first_spend"]).all():
+    if not first_known:
         found.append(
             finding(
                 "first_spend_unknown",

@@ -13,7 +13,7 @@ ABSENT = (
     "fakesnow cannot be had here (uv and a package index): nothing is asked of a Snowflake emulator"
 )
 NEEDS = ("fakesnow>=0.12,<0.13", "snowflake-connector-python[pandas]>=4,<5")
-_TYPES = {"O": "VARCHAR", "f": "DOUBLE", "M": "TIMESTAMP_NTZ"}
+_TYPES = {"O": "VARCHAR", "f": "DOUBLE", "M": "TIMESTAMP_NTZ", "i": "BIGINT", "b": "BOOLEAN"}
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +39,11 @@ def snowflake():
         process.stdin.close()
 
 
-def ask(process, frame, text):
-    """Names and rows that the emulator answers to ``text`` about ``frame`` as ``shop.orders``."""
+def ask(process, frame, text, table="orders"):
+    """Names and rows that the emulator answers to ``text`` about ``frame`` as ``shop.orders``.
+
+    Under another name, ``table``, the frame stays for later questions.
+    """
     kinds = {
         name: "DATE"
         if column.map(type).astype(str).str.endswith("date'>").any()
@@ -52,7 +55,8 @@ def ask(process, frame, text):
     }
     cells = frame.astype(object).where(frame.notna(), None)
     rows = [[cell if cell is None else str(cell) for cell in row] for row in cells.to_numpy()]
-    process.stdin.write(json.dumps({"columns": kinds, "rows": rows, "sql": text}) + "\n")
+    asked = {"table": table.upper(), "columns": kinds, "rows": rows, "sql": text}
+    process.stdin.write(json.dumps(asked) + "\n")
     process.stdin.flush()
     answer = json.loads(process.stdout.readline())
     assert "error" not in answer, answer

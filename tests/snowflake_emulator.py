@@ -17,7 +17,7 @@ def _answer(connection, asked):
     pandas_tools.write_pandas(connection, texts, "TEXTS")
     kinds = zip(names, asked["columns"].values(), strict=True)
     typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in kinds)
-    cursor.execute(f"CREATE OR REPLACE TABLE ORDERS AS SELECT {typed} FROM TEXTS")
+    cursor.execute(f"CREATE OR REPLACE TABLE {asked['table']} AS SELECT {typed} FROM TEXTS")
     cursor.execute(asked["sql"])
     found = [one[0] for one in cursor.description]
     return {"names": found, "rows": [[_plain(v) for v in row] for row in cursor.fetchall()]}

@@ -1,7 +1,8 @@
-"""A local Spark for the tests: two threads, little memory, a session zone far from everybody's."""
+"""A local Spark for the tests: two threads, four tries, a session zone far from everybody's."""
 
 import os
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -16,6 +17,7 @@ def spark():
         pytest.skip(ABSENT)
     from pyspark.sql import SparkSession
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # its workers read bayesseg too
     folder = tempfile.mkdtemp(prefix="bayesseg-spark-")
     settings = {
         "spark.driver.memory": "1g",
@@ -30,7 +32,7 @@ def spark():
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
-    builder = SparkSession.builder.master("local[2]").appName("bayesseg-tests")
+    builder = SparkSession.builder.master("local[2,4]").appName("bayesseg-tests")
     session = builder.config(map=settings).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:

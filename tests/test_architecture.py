@@ -12,13 +12,14 @@ PACKAGE = Path(__file__).parents[1] / "bayesseg"
 # DESIGN.md's table, its first two layers split once more
 LAYERS = (
     {"errors", "_types", "_compiled"},
-    {"spans", "_files", "_random", "_toml"},
+    {"spans", "_files", "_random", "_toml", "_weighted"},
     {"priors"},
     {"spec", "segment_map"},
     {"sql"},
     {"ingest"},
     {"customers"},
     {"summary"},
+    {"roster"},
     {"features", "families", "readiness"},
     {"population"},
     {"inference"},
@@ -27,7 +28,7 @@ LAYERS = (
     {"segmentation"},
     {"fitting", "decide", "validation", "calibration"},
     {"feed"},
-    {"report", "api", "conformance", "push"},
+    {"report", "api", "conformance", "push", "spark", "stream"},
     {"cli", "__init__"},
     {"__main__"},
 )
@@ -39,7 +40,9 @@ ONLY_IN = {
     "nutpie": {"inference"},
     "lifetimes": {"baseline"},
     "sklearn": {"validation", "segmentation"},
-    "duckdb": {"ingest", "customers"},
+    "duckdb": {"ingest", "customers", "roster", "stream"},
+    "pyspark": {"spark"},
+    "confluent_kafka": {"stream"},
 }
 NEVER = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

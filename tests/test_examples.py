@@ -27,7 +27,15 @@ def run(name, folder, *words):
 
 def test_there_are_no_other_examples():
     names = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert names == {"python_api", "french_csv", "clients", "preparation", "automation"}
+    assert names == {
+        "python_api",
+        "french_csv",
+        "clients",
+        "preparation",
+        "automation",
+        "spark",
+        "streaming",
+    }
     assert all((EXAMPLES / name / "README.md").is_file() for name in names)
 
 
@@ -79,3 +87,22 @@ def test_preparation_finds_the_firms_and_guesses_better_than_the_mean(tmp_path):
             off = (np.log(filled[fact]) - real[fact])[guessed]
             blind = (real[fact] - real[fact].mean())[guessed]
             assert off.pow(2).mean() < 0.5 * blind.pow(2).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
+def test_streaming_ends_in_the_scores_of_a_batch(tmp_path):
+    _, said = run("streaming", tmp_path, "sh", "run.sh")
+    assert said.splitlines()[-1] == "2,357 customers, each as bayesseg score has it"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
+def test_spark_sums_up_fits_and_scores_on_the_command_line_and_from_python(tmp_path):
+    work, said = run("spark", tmp_path, "sh", "run.sh")
+    scores = pd.read_parquet(work / "scores.parquet")
+    likely = scores[scores["p_churn"] > 0.5]
+    assert (
+        f"{len(likely):,} customers more likely gone than not, worth {likely['clv'].sum():,.0f}"
+        in said
+    )

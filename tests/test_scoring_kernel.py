@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -108,15 +109,25 @@ def test_what_the_pieces_add_up_to_makes_the_document_of_the_file(
         assert one["medians"] == other["medians"]
 
 
-def test_equal_histories_in_many_pieces_are_no_luckier_together(kernel, customers):
-    """Sixteen pieces of the same histories: the spread grows as that of 16 files of their own."""
+def test_equal_customers_in_many_pieces_are_no_luckier_together(kernel, customers):
+    """Sixteen files of the same histories: the spread of what is realised grows as √16."""
     _, one = scored(kernel, customers)
-    luck = one.sums["luck_expected_purchases"]
-    total = merged([one] * 16)
-    spread = (
-        total.sums["realised_expected_purchases"] - 16 * one.sums["realised_expected_purchases"]
-    )
-    assert 0.8 < spread.std() / (4 * luck.std()) < 1.25
+    spreads = [
+        (whole.sums["realised_clv"] - times * one.sums["realised_clv"]).std()
+        for times, whole in ((times, merged([one] * times)) for times in (1, 16))
+    ]
+    assert 3.2 < spreads[1] / spreads[0] < 5
+
+
+def test_what_many_equal_customers_bring_varies_as_their_number_says(posterior, kernel, customers):
+    """20,000 who came once, long ago: their purchases are nearly Poisson."""
+    alike = customers.take(np.flatnonzero(customers.x == 0)[:1].repeat(20_000))
+    alike = replace(alike, ids=np.array([f"{i:05}" for i in range(20_000)], dtype=object))
+    total = score(posterior, alike).document["totals"]["expected_purchases"]
+    chance = 2 * 1.645 * np.sqrt(total["mean"])
+    known = total["hi"] - total["lo"]
+    assert 0.8 < (total["pred_hi"] - total["pred_lo"]) / np.hypot(chance, known) < 1.6
+    assert total["pred_lo"] < total["mean"] < total["pred_hi"]
 
 
 def test_the_schema_is_known_before_anything_is_scored(kernel, customers):
@@ -146,10 +157,30 @@ def test_a_batch_is_the_customers_it_was_made_of(customers):
     assert np.array_equal(again.columns["age"], facts.columns["age"])
 
 
-def test_a_history_that_cannot_be_is_refused(kernel):
-    row = {"customer_id": ["a"], "x": [0], "t_x": [5], "t_end": [9], "x_paid": [0]}
-    with pytest.raises(InputRejected, match="cannot be"):
-        score_batch(kernel, pa.RecordBatch.from_pydict({**row, "repeat_spend": [0.0]}))
+HISTORY = {"customer_id": ["a"], "x": [1], "t_x": [5], "t_end": [9], "x_paid": [1]}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("t_x", 10, "cannot be"),
+        ("x", 1.5, "x is missing or no whole number"),
+        ("t_end", None, "t_end is missing"),
+        ("n_orders", None, "n_orders is missing"),
+        ("n_orders", 0, "n_orders is below 1"),
+        ("customer_id", None, "customer_id is missing"),
+        ("customer_id", 7, "customer_id is missing or no text"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(kernel, column, value, why):
+    row = HISTORY | {"repeat_spend": [9.0], column: [value]}
+    with pytest.raises(InputRejected, match=why):
+        score_batch(kernel, pa.RecordBatch.from_pydict(row))
+
+
+def test_nobody_is_scored_without_a_word(kernel, customers):
+    found = score_batch(kernel, batch_of(customers).slice(0, 0))
+    assert (found.num_rows, found.schema) == (0, schema_of(kernel))
 
 
 def test_a_kernel_is_small_and_goes_anywhere(kernel):

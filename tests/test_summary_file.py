@@ -2,8 +2,11 @@
 
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -13,16 +16,21 @@ from postgres_case import fill as fill_postgres
 from summary_case import sample_frame
 from typer.testing import CliRunner
 
-from bayesseg import fitting, sql
+from bayesseg import fitting, population, sql
 from bayesseg.cli import app
-from bayesseg.customers import money_of, summarise
-from bayesseg.errors import InputRejected, UsageError
+from bayesseg.cli.said import accounting
+from bayesseg.customers import Attributes, money_of, summarise, with_attributes
+from bayesseg.errors import InputRejected, ResourcesMissing, UsageError
 from bayesseg.ingest import read_purchases
+from bayesseg.ingest.attributes import table_of
 from bayesseg.ingest.ids import NOBODY
 from bayesseg.ingest.numbers import MISSING
 from bayesseg.posterior import load
-from bayesseg.spec import load_spec, with_engine
-from bayesseg.summary import OURS, read_summary
+from bayesseg.priors import Prior
+from bayesseg.readiness import readiness
+from bayesseg.scoring import score
+from bayesseg.spec import CohortsSpec, load_spec, with_engine
+from bayesseg.summary import OURS, read_histories, read_summary
 
 DAY = dt.date(1997, 9, 30)
 ARRAYS = ("x", "t_x", "t_end", "x_paid", "repeat_spend", "first_spend", "n_orders")
@@ -77,6 +85,12 @@ def test_a_summary_gives_the_customers_of_its_log(name, files, from_log):
     assert read.provenance["days"] == {"first": "1997-01-01", "last": "1997-09-30"}
 
 
+def test_customers_without_an_order_are_refused(files):
+    frame = pd.read_parquet(files / "customers.parquet").reset_index(drop=True)
+    with pytest.raises(InputRejected, match="n_orders is below 1 in 1 rows"):
+        read_summary(frame.assign(n_orders=frame["n_orders"].where(frame.index > 0, 0)))
+
+
 def test_a_table_in_weeks_with_two_decimals_gives_whole_days(files, from_log):
     read = read_summary(files / "weeks.csv", as_of=DAY, time_unit="week", money="revenue")
     for column in ("x", "t_x", "t_end", "n_orders"):
@@ -108,6 +122,112 @@ def test_the_posterior_is_that_of_the_log_to_the_bit(name, files, posterior):
     assert read.manifest["verdicts"]["purchase"]["forecast"] == "not-assessed"
 
 
+@pytest.fixture(scope="module", params=["customers.csv", "histogram.parquet"])
+def counted(request, files):
+    """Distinct histories with their numbers, of a table with ids and of one without."""
+    return read_summary(files / request.param, people=False)
+
+
+def repeated(customers):
+    """The same customers, one row each."""
+    many = customers.take(np.repeat(np.arange(len(customers)), customers.n))
+    return replace(many, n=None)
+
+
+def test_people_not_told_apart_are_counted(counted, from_log):
+    assert len(counted) < len(from_log) == counted.total
+    assert not any(counted.ids)
+    kinds = [
+        sorted(zip(*(getattr(c, n) for n in ARRAYS[:5]), strict=True))
+        for c in (repeated(counted), from_log)
+    ]
+    assert kinds[0] == kinds[1]
+
+
+def test_a_fit_of_counted_histories_says_what_a_fit_of_all_customers_says(counted, posterior):
+    read = fitted(counted)
+    for part in posterior.parts:
+        assert bits(posterior, part) == bits(read, part)
+    for name in ("fingerprint", "scales", "customers", "trained_on", "paid_share"):
+        assert posterior.manifest[name] == read.manifest[name]
+    near(posterior.manifest["facts"], read.manifest["facts"])
+    near(posterior.manifest["gates"], read.manifest["gates"])
+    weekless = {**posterior.summary, "weekly": None}
+    near(weekless, read.summary)
+
+
+def near(expected, actual):
+    """Equal but for the last bits of numbers."""
+    if isinstance(expected, dict):
+        assert list(expected) == list(actual)
+        expected, actual = list(expected.values()), list(actual.values())
+    if isinstance(expected, list | tuple):
+        assert len(expected) == len(actual)
+        for one, other in zip(expected, actual, strict=True):
+            near(one, other)
+    else:
+        assert (
+            pytest.approx(expected, rel=1e-12) if isinstance(expected, float) else expected
+        ) == actual
+
+
+def test_counted_histories_are_as_ready_as_their_customers(counted, from_log):
+    near(*([asdict(gate) for gate in readiness(c)] for c in (from_log, counted)))
+
+
+def test_cohorts_of_counted_histories_are_those_of_their_customers(counted, from_log):
+    part = replace(
+        load_spec("bgnbd").parts["purchase"],
+        cohorts=CohortsSpec(
+            by="month",
+            early="auto",
+            spread=Prior("HalfNormal", {"sd": 0.5}),
+            apart=Prior("Normal", {"mean": 0.0, "sd": 1.0}),
+        ),
+    )
+    found = [population.learn(part, c) for c in (from_log, counted)]
+    assert found[0] == found[1]
+    tables = [
+        population.likelihood(part, state, c, 7.0)[2]
+        for state, c in zip(found, (from_log, counted), strict=True)
+    ]
+    assert (tables[0].rows, tables[0].customers) == (tables[1].rows, tables[1].customers)
+    for name, values in tables[0].arrays.items():
+        np.testing.assert_array_equal(values, tables[1].arrays[name], name)
+    assert population.early(from_log) == population.early(counted)
+
+
+def test_the_documented_query_rounds_histories_to_weeks(files, from_log):
+    text = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    query = re.findall(r"```sql\n(SELECT.*?FROM histogram.*?)```", text, re.DOTALL)[0]
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE histogram AS FROM '{files / 'histogram.parquet'}'")
+        table = connection.execute(query).df()
+    weeks = read_summary(table)
+    assert (from_log.total, len(from_log.x[from_log.x > 0])) == (
+        weeks.total,
+        weeks.n[weeks.x > 0].sum(),
+    )
+    assert ((weeks.t_x % 7 == 0) | (weeks.t_x == weeks.x)).all()
+    assert ((weeks.t_end % 7 == 0) | (weeks.t_end == weeks.t_x)).all()
+    repeat = repeated(weeks)
+    for name in ("t_x", "t_end"):
+        days = np.sort(getattr(from_log, name)) - np.sort(getattr(repeat, name))
+        assert np.abs(days).max() <= 3
+
+
+def test_counted_histories_are_nobodys(counted, posterior):
+    with pytest.raises(InputRejected, match="has no ids: whose scores"):
+        score(posterior, counted)
+    facts = Attributes(
+        np.array(["1"], dtype=object),
+        {"age": np.array([30.0])},
+        {"columns": {"customer_id": {"value": "customer_id"}}},
+    )
+    with pytest.raises(InputRejected, match="joined by id, and the summary has none"):
+        with_attributes(counted, facts)
+
+
 TABLE = {
     "customer_id": ["a", "b", "c"],
     "x": [2, 0, 1],
@@ -127,6 +247,7 @@ TABLE = {
         ({"t_x": [40, 0, 5]}, "after the end of observation"),
         ({"t_x": [0, 0, 5]}, "x is 0 but t_x is not, or the reverse"),
         ({"t_x": [20, 1, 5]}, "x is 0 but t_x is not, or the reverse"),
+        ({"t_end": [30, 20, 10**6]}, r"before the year 1 in 1 rows \(first in row 3\)"),
         ({"x": [21, 0, 1]}, "more purchase days than days"),
         ({"x": [2.5, 0, 1]}, r"x is no whole number in 1 rows \(first in row 1\)"),
         ({"x": [2, -1, 1]}, r"x is no whole number in 1 rows \(first in row 2\)"),
@@ -137,7 +258,6 @@ TABLE = {
         ({"repeat_spend": [20.0, 0.0, float("inf")]}, "infinite number"),
         ({"repeat_spend": [20.0, 0.0, float("nan")]}, "repeat_spend is missing"),
         ({"repeat_spend": [20.0, 0.0, -1.0]}, "spend is negative"),
-        ({"first_spend": [20.0, None, 1.0]}, "first_spend is missing"),
         ({"customer_id": ["a", "b", "a"]}, "the id of another row"),
         ({"customer_id": ["a", None, "b"]}, "without an id"),
         ({"n": [2, 1, 1]}, "a row has an id, and n customers"),
@@ -150,9 +270,59 @@ TABLE = {
         ({"money": ["turnover"] * 3}, "column money says 'turnover'"),
     ],
 )
-def test_what_no_history_has_is_refused(changes, message):
+@pytest.mark.parametrize("people", [True, False])
+def test_what_no_history_has_is_refused(changes, message, people):
     with pytest.raises(InputRejected, match=message):
-        read_summary(pd.DataFrame(TABLE | changes))
+        read_summary(pd.DataFrame(TABLE | changes), people=people)
+
+
+MANY_WAYS = [f"2024-06-01 0{hour}:00" for hour in range(8)]
+
+
+@pytest.mark.parametrize("people", [True, False])
+@pytest.mark.parametrize(
+    ("column", "spellings", "other", "message"),
+    [
+        ("as_of", MANY_WAYS, "2024-06-02", "as_of differs between rows: 2024-06-01, 2024-06-02"),
+        (
+            "money",
+            ["MARGIN", "MARGIN ", "Margin", "Margin\t", "mArgin", "margin"],
+            "revenue",
+            "money differs between rows: margin, revenue",
+        ),
+    ],
+)
+def test_many_spellings_are_one_and_hide_no_other(column, spellings, other, message, people):
+    def table(values):
+        rows = pd.DataFrame(TABLE).iloc[[0] * len(values)].assign(**{column: values})
+        return rows.assign(customer_id=[f"c{i}" for i in range(len(values))])
+
+    assert read_summary(table(spellings), people=people).total == len(spellings)
+    with pytest.raises(InputRejected, match=message):
+        read_summary(table([*spellings, other]), people=people)
+    with pytest.raises(InputRejected, match=message):
+        read_histories(table([*spellings, other]))
+
+
+def test_memory_that_runs_out_while_a_summary_is_read_is_said():
+    with (
+        pytest.raises(ResourcesMissing, match="while the table of customers was read"),
+        table_of(pd.DataFrame(TABLE)) as table,
+    ):
+        table.connection.execute("SELECT len(list(range)) FROM range(100_000_000)").fetchall()
+
+
+def test_what_is_said_of_a_histogram_names_its_customers(counted, from_log):
+    said = accounting(counted.provenance)
+    rows = counted.provenance["rows"]["used"]
+    assert said == f"{rows:,} rows in = {rows:,} used ({len(from_log):,} customers)"
+
+
+def test_first_spend_is_refused_or_not_read_at_all():
+    frame = pd.DataFrame(TABLE | {"first_spend": [20.0, None, 1.0]})
+    with pytest.raises(InputRejected, match="first_spend is missing"):
+        read_summary(frame)
+    assert not read_summary(frame, people=False).first_known
 
 
 @pytest.mark.parametrize("column", OURS)
@@ -213,8 +383,14 @@ def test_a_summary_says_what_its_money_is():
 
 
 def test_segments_are_refused_where_the_first_spend_is_unknown(from_log, files):
-    read = read_summary(files / "histogram.parquet")
+    read = read_summary(files / "weeks.csv", as_of=DAY, time_unit="week", money="revenue")
     with pytest.raises(InputRejected, match="segments need the spend of the first day"):
+        fitting.fit(read, load_spec("retail"), seed=1)
+
+
+def test_segments_are_refused_where_rows_are_histories_of_several(files):
+    read = read_summary(files / "histogram.parquet")
+    with pytest.raises(InputRejected, match="segments are made of customers"):
         fitting.fit(read, load_spec("retail"), seed=1)
 
 
@@ -232,9 +408,10 @@ def test_a_summary_is_fitted_and_scored(files, tmp_path, monkeypatch):
     scores = pd.read_parquet("scores.parquet")
     expected = pd.read_parquet(files / "customers.parquet")["customer_id"]
     assert sorted(expected) == scores["customer_id"].tolist()
-    words = ["score", "run", "--summary", str(files / "histogram.parquet"), "-o", "nobody.csv"]
-    done = CliRunner().invoke(app, words)
-    assert (done.exit_code, "has no ids" in done.stderr) == (3, True)
+    nobody = ["--summary", str(files / "histogram.parquet"), "-o", "nobody.csv"]
+    for verb in (["score", "run"], ["run", "--model", "bgnbd"]):
+        done = CliRunner().invoke(app, [*verb, *nobody])
+        assert (done.exit_code, "has no ids" in done.stderr) == (3, True), done.stderr
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])

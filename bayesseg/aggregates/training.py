@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesseg import population, priors
+from bayesseg import _weighted, population, priors
 from bayesseg._types import SMALLEST, Array, Clock, Draws, Family, IntArray
 from bayesseg.aggregates.cells import LEVEL, merged
 from bayesseg.aggregates.segments import segment_aggregates
@@ -52,7 +52,7 @@ def training_aggregates(
     """
     learned = groups or {}
     found: dict[str, Any] = {
-        "customers": len(data.ids),
+        "customers": data.total if isinstance(data, Customers) else len(data),
         "smallest_cell": SMALLEST,
         "histograms": _histograms(data),
         "priors": {
@@ -78,30 +78,39 @@ def _whole(draws: Draws) -> bool:
     return all(np.isfinite(values).all() for values in draws.values.values())
 
 
-def histogram(values: npt.ArrayLike, edges: npt.ArrayLike) -> dict[str, Any] | None:
-    """Counts between ``edges``, small cells merged; the first and last cell are open outwards."""
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
+def histogram(
+    values: npt.ArrayLike, edges: npt.ArrayLike, weights: npt.ArrayLike = _weighted.ONE
+) -> dict[str, Any] | None:
+    """Counts between ``edges``, small cells merged; the first and last cell are open outwards.
+
+    ``weights`` is how many customers a value stands for.
+    """
+    given = np.asarray(values, dtype=float)
+    finite = np.isfinite(given)
+    each = np.broadcast_to(np.asarray(weights), given.shape)
+    known, own = _weighted.collapsed(given[finite], each[finite])
     at = np.asarray(edges, dtype=float)
-    counts, _ = np.histogram(np.clip(known, at[0], at[-1]), at)
+    counts, _ = np.histogram(np.clip(known, at[0], at[-1]), at, weights=own)
     groups = merged(counts)
     if not groups:
         return None
     return {
         "edges": [float(at[group.start]) for group in groups] + [float(at[-1])],
         "counts": [int(counts[group].sum()) for group in groups],
-        "missing": int(len(np.asarray(values)) - len(known)),
-        "mean": float(known.mean()),
-        "median": float(np.median(known)),
+        "missing": int(each[~finite].sum()),
+        "mean": _weighted.mean(known, own),
+        "median": float(_weighted.quantiles(known, 0.5, own)),
     }
 
 
-def _edges(values: npt.NDArray[Any], *, whole: bool) -> npt.NDArray[Any] | None:
+def _edges(
+    values: npt.NDArray[Any], weights: npt.NDArray[Any], *, whole: bool
+) -> npt.NDArray[Any] | None:
     """About 30 equal bins between the 1st and 99th percentile, whole ones for whole numbers."""
-    known = values[np.isfinite(values)]
-    if len(known) < SMALLEST:
+    finite = np.isfinite(values)
+    if weights[finite].sum() < SMALLEST:
         return None
-    low, high = (float(edge) for edge in np.quantile(known, [0.01, 0.99]))
+    low, high = _weighted.quantiles(values[finite], [0.01, 0.99], weights[finite]).tolist()
     if whole:
         low, step = np.floor(low), max(1.0, np.ceil((high - low) / 30))
         return np.arange(low, high + 2 * step, step)
@@ -109,8 +118,9 @@ def _edges(values: npt.NDArray[Any], *, whole: bool) -> npt.NDArray[Any] | None:
 
 
 def _histograms(data: Customers | Attributes) -> dict[str, Any]:
+    weights = np.broadcast_to(_weighted.ONE, len(data))
     if isinstance(data, Customers):
-        paid = data.x_paid > 0
+        paid, weights = data.x_paid > 0, data.counts
         spend = np.where(paid, data.repeat_spend / np.maximum(data.x_paid, 1), np.nan)
         quantities = {
             "frequency": (data.x.astype(float), True),
@@ -126,8 +136,8 @@ def _histograms(data: Customers | Attributes) -> dict[str, Any]:
         }
     found = {}
     for name, (values, whole) in quantities.items():
-        edges = _edges(values, whole=whole)
-        cells = None if edges is None else histogram(values, edges)
+        edges = _edges(values, weights, whole=whole)
+        cells = None if edges is None else histogram(values, edges, weights)
         if cells is not None:
             found[name] = cells
     return found
@@ -150,9 +160,10 @@ def rootogram(
     """
     simulate = family.simulate
     assert simulate is not None
-    size = min(len(customers), _BUDGET // _FEWEST_DRAWS)
+    size = min(customers.total, _BUDGET // _FEWEST_DRAWS)
     who = np.argsort(customers.t_end, kind="stable")
-    who = who[np.linspace(0, len(who) - 1, size).astype(np.int64)]
+    places = np.linspace(0, customers.total - 1, size).astype(np.int64)
+    who = who[np.searchsorted(np.cumsum(customers.counts[who]), places, side="right")]
     members = [
         (g, customers.t_end[who[group[who] == g]] / unit_days) for g in np.unique(group[who])
     ]
@@ -165,8 +176,8 @@ def rootogram(
         for g, T in members:
             theta = {name: float(values[s]) for name, values in thetas[g].items()}
             row += _binned(simulate(theta, {"T": T}, rng)["x"])
-    predicted *= len(customers) / size
-    observed = _binned(customers.x)
+    predicted *= customers.total / size
+    observed = _binned(customers.x, customers.counts)
     groups = merged(observed)
     if not groups:
         return None
@@ -183,8 +194,9 @@ def rootogram(
     }
 
 
-def _binned(x: npt.NDArray[Any]) -> IntArray:
-    return np.bincount(np.minimum(np.asarray(x).astype(np.int64), BINS - 1), minlength=BINS)
+def _binned(x: npt.NDArray[Any], counts: IntArray | None = None) -> IntArray:
+    cells = np.minimum(np.asarray(x).astype(np.int64), BINS - 1)
+    return np.bincount(cells, weights=counts, minlength=BINS).astype(np.int64)
 
 
 def _label(group: slice) -> str:
@@ -213,7 +225,9 @@ def weekly_repeats(
     borders = np.append(start, start[-1] + 7)
     cumulative = np.zeros((len(next(iter(thetas[0].values()))), len(borders)))
     for g in np.unique(group):
-        ages, members = np.unique(customers.t_end[group == g], return_counts=True)
+        ages, members = _weighted.collapsed(
+            customers.t_end[group == g], customers.counts[group == g]
+        )
         since = np.maximum(borders[:, None] - (customers.as_of.toordinal() - ages)[None, :], 0)
         cumulative += _purchases_of_new(family, thetas[g], since, members, unit_days)
     expected = np.diff(cumulative, axis=1)

@@ -155,7 +155,11 @@ class SourceFlags:
         ),
     ] = None
     table: Annotated[
-        str | None, typer.Option(metavar="SCHEMA.NAME", help="Table of a database to read.")
+        str | None,
+        typer.Option(
+            metavar="SCHEMA.NAME",
+            help="Table of a database to read. Score, alone: a file of distinct histories.",
+        ),
     ] = None
     query_file: Annotated[
         Path | None, typer.Option(metavar="SQL", help="One SELECT to read, in place of --table.")
@@ -399,19 +403,61 @@ class FitFlags:
     attributes: Facts = None
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = SEED
     engine: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="auto, nuts, laplace or map, for purchases and spend (default: MODEL's; validate: "
-            "only with --sbc)."
+            "only with --sbc). With fit also spark, which sums DATA up; may be repeated.",
         ),
     ] = None
 
-    def spec(self) -> ModelSpec:
-        """The model asked for, with the engine asked for."""
+    @property
+    def inference(self) -> str | None:
+        """The engine of the fit itself."""
+        names = [name for name in self.engine or () if name != SPARK]
+        if len(names) > 1:
+            raise UsageError(f"--engine {' and '.join(names)}", fix="a fit takes one of them")
+        return names[0] if names else None
+
+    def spec(self, *, spark: bool = False) -> ModelSpec:
+        """The model and engine asked for; ``spark`` where DATA may be summed up there."""
         from bayesseg.spec import load_spec, with_engine
 
+        if SPARK in (self.engine or ()) and not spark:
+            raise UsageError("--engine spark is for fit and score", fix="leave it out here")
         spec = load_spec(self.model)
-        return spec if self.engine is None else with_engine(spec, self.engine)
+        return spec if self.inference is None else with_engine(spec, self.inference)
+
+
+SPARK = "spark"
+Master = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="With --engine spark: local[2], yarn, spark://HOST:7077 (default: as Spark is set up).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SparkFlags:
+    """Where customers are summed up and scored: here, or on Spark."""
+
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="spark: sum up and score there (pip install 'bayesseg[spark]'); DATA is a table, a "
+            "Parquet or CSV file, a folder or URI that Spark can see.",
+        ),
+    ] = None
+    master: Master = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in (None, SPARK):
+            raise UsageError(f"--engine {self.engine!r} is unknown", fix=f"choose {SPARK}")
+        if self.master is not None and self.engine is None:
+            raise UsageError("--master is about Spark", fix=f"give --engine {SPARK} as well")
 
 
 Names = Annotated[

@@ -81,6 +81,7 @@ _KINDS = {
     "duckdb": "DuckDB file",
     "postgres": "PostgreSQL",
     "frame": "frame",
+    "spark": "table on Spark",
 }
 
 
@@ -97,10 +98,11 @@ def _source(info: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def accounting(provenance: Mapping[str, Any]) -> str:
-    """``6,919 rows in = 6,900 used + 19 date_missing``."""
+    """``6,919 rows in = 6,900 used + 19 date_missing``; of a summary, the customers they stand for."""
     rows = provenance["rows"]
     excluded = [f"{count:,} {reason}" for reason, count in rows["excluded"].items() if count]
-    return " + ".join([f"{rows['in']:,} rows in = {rows['used']:,} used", *excluded])
+    of = f" ({provenance['customers']['seen']:,} customers)" if "summary" in provenance else ""
+    return " + ".join([f"{rows['in']:,} rows in = {rows['used']:,} used{of}", *excluded])
 
 
 def _mark(value: str | None) -> str:

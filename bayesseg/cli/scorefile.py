@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bayesseg.errors import ArtefactBad, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 FORMATS = ("parquet", "csv", "ndjson")
 _GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -71,11 +72,48 @@ def _parquet(table: pd.DataFrame, fields: Mapping[str, Mapping[str, str]]) -> by
     from bayesseg.scoring.arrow import recorded
 
     arrow = pa.Table.from_batches([recorded(table, fields)])
-    # a dictionary of a million different numbers is built for nothing
-    repeated = [field.name for field in arrow.schema if not pa.types.is_floating(field.type)]
     buffer = io.BytesIO()
-    pq.write_table(arrow, buffer, use_dictionary=repeated, write_page_checksum=True)
+    pq.write_table(arrow, buffer, use_dictionary=repeated(arrow.schema), write_page_checksum=True)
     return buffer.getvalue()
+
+
+def parquet_blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
+    """The bytes of a Parquet file, a row group a batch: no more than one batch in memory."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+
+    def drained() -> bytes:
+        content = buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+        return content
+
+    with pq.ParquetWriter(
+        buffer, schema, use_dictionary=repeated(schema), write_page_checksum=True
+    ) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            yield drained()
+    yield drained()
+
+
+def blocks(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, kind: str, *, raw: bool = False
+) -> Iterator[bytes]:
+    """The bytes of a score table, of which no more than a batch is in memory."""
+    if kind == "parquet":
+        yield from parquet_blocks(batches, schema)
+        return
+    for i, batch in enumerate(batches):
+        yield encoded(batch.to_pandas(), kind, raw=raw, header=i == 0)
+
+
+def repeated(schema: Any) -> list[str]:
+    """Columns worth a dictionary: one of a million different numbers is built for nothing."""
+    import pyarrow as pa
+
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
 
 
 def _plain(table: pd.DataFrame, *, raw: bool) -> pd.DataFrame:

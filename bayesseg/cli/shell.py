@@ -21,10 +21,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesseg._files import NO_ROOM, no_room
+from bayesseg._files import shortage
 from bayesseg.cli import logs
 from bayesseg.cli.masking import masked, printable, without_known
-from bayesseg.errors import BayessegError, ResourcesMissing, UsageError
+from bayesseg.errors import BayessegError, UsageError
 
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 """Exit code and word of each signal that stops a call."""
@@ -144,13 +144,7 @@ def _call(work: Callable[[], Outcome | None], shell: Shell) -> None:
 def _explained(error: BaseException) -> BayessegError:
     if isinstance(error, BayessegError):
         return error
-    if isinstance(error, MemoryError):
-        return ResourcesMissing(
-            "out of memory", fix="close other programs or give a smaller --chunk"
-        )
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return no_room(error.strerror)
-    return BayessegError(
+    return shortage(error) or BayessegError(
         f"internal error: {type(error).__name__}: {error}",
         fix="this is a bug; run again with --debug and report the traceback",
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from bayesseg.errors import InputRejected, UsageError
 from bayesseg.ingest.columns import known, matching
@@ -18,15 +21,102 @@ from bayesseg.ingest.numbers import as_decimal, decimal_mark, is_missing, trimme
 from bayesseg.ingest.objections import Objections, left_out, object_to, unmet
 from bayesseg.ingest.options import How, one_of
 from bayesseg.ingest.raw import NUMBER, TEXT, id_column, shown, unusable
-from bayesseg.ingest.session import identifier
+from bayesseg.ingest.session import identifier, room_told
 from bayesseg.ingest.source import Relation, Source, opened
 
+_ROWS = 50_000
 _ONE_MARK = "write all numbers with one decimal mark in the source"
 
 type Facts = tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]], dict[str, Any]]
 
 
-def read_table(
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of facts in a session, in the order of the source.
+
+    Attributes:
+        connection: holds ``facts(record, id, v0, v1, ...)``.
+        values: SQL of each column of the source over ``facts``: a DOUBLE, or text.
+        provenance: as ``read_table`` returns it.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    values: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return int(self.provenance["rows"]["used"])
+
+    def whole(self) -> tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]:
+        """Ids and columns, all rows at once."""
+        return self._arrays(self._query("ORDER BY record").to_arrow_table())
+
+    def pieces(
+        self, rows: int
+    ) -> Iterator[tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]]:
+        """The same, at most so many rows at a time."""
+        for batch in self._query("").to_arrow_reader(rows):
+            yield self._arrays(batch)
+
+    def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        """Some of the columns, all rows at once."""
+        return self._named(names, self._some(names, "", "ORDER BY record"))
+
+    def counted(
+        self, names: Sequence[str]
+    ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:
+        """Some of the columns, rows that agree in all of them once, and how many agreed, sorted."""
+        *columns, count = self._some(names, ", count(*)", "GROUP BY ALL ORDER BY ALL")
+        return self._named(names, columns), np.asarray(count, dtype=np.int64)
+
+    def _some(self, names: Sequence[str], more: str, tail: str) -> list[npt.NDArray[Any]]:
+        each = ", ".join(f"{self.values[name]} AS c{i}" for i, name in enumerate(names))
+        rows = self.connection.cursor().sql(f"SELECT {each}{more} FROM facts {tail}")
+        return [column.to_numpy() for column in rows.to_arrow_table().columns]
+
+    def _named(
+        self, names: Sequence[str], found: Sequence[npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        kinds = self.provenance["kinds"]
+        return {
+            name: np.asarray(values, dtype=np.float64 if kinds[name] == "number" else object)
+            for name, values in zip(names, found, strict=True)
+        }
+
+    def distinct(self, name: str, plain: Callable[[str], str]) -> npt.NDArray[np.object_]:
+        """What a column holds after ``plain``; of very many some, and always two where they differ."""
+        found: dict[str, None] = {}
+        rows = self.connection.cursor().sql(
+            f"SELECT DISTINCT {self.values[name]} AS c FROM facts ORDER BY c"
+        )
+        for batch in rows.to_arrow_reader(_ROWS):
+            found |= dict.fromkeys(plain(str(one)) for one in batch["c"].to_pylist())
+            if len(found) > 1:
+                break
+        return np.array(list(found), dtype=object)
+
+    def _query(self, tail: str) -> duckdb.DuckDBPyRelation:
+        each = [f"{sql} AS c{i}" for i, sql in enumerate(self.values.values())]
+        return self.connection.cursor().sql(f"SELECT {', '.join(['id', *each])} FROM facts {tail}")
+
+    def _arrays(
+        self, rows: pa.Table | pa.RecordBatch
+    ) -> tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]:
+        ids, *columns = (column.to_numpy(zero_copy_only=False) for column in rows.columns)
+        return ids, {
+            name: np.array(found, dtype=np.float64 if kind == "number" else object)
+            for (name, kind), found in zip(self.provenance["kinds"].items(), columns, strict=True)
+        }
+
+
+def read_table(source: Source, customer_id: str | None = None, **how: Any) -> Facts:
+    """Read one row a customer: ids, columns by name, provenance; see :func:`table_of`."""
+    with table_of(source, customer_id, **how) as table:
+        return *table.whole(), dict(table.provenance)
+
+
+@contextmanager
+def table_of(
     source: Source,
     customer_id: str | None = None,
     *,
@@ -38,8 +128,8 @@ def read_table(
     query: str | None = None,
     decimal: str | None = None,
     suppress: Objections | None = None,
-) -> Facts:
-    """Read one row a customer: ids, columns by name, provenance.
+) -> Iterator[Table]:
+    """One row a customer, inside a session that may keep them on disk.
 
     A column is a number where every text in it reads as one (missing ones apart), without the
     leading zeros of a code; everything else stays text. The id column is ``customer_id``, else the
@@ -50,10 +140,14 @@ def read_table(
         InputRejected: unreadable source, missing or repeated ids, an infinite number, or one that the
             decimal mark cannot read.
         UsageError: ``decimal`` is no mark.
+        ResourcesMissing: no memory or disk space for it, or for what is asked of it.
     """
     if decimal is not None:
         one_of("decimal", decimal, ".,")
-    with tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch:
+    with (
+        room_told("the table of customers was read"),
+        tempfile.TemporaryDirectory(prefix="bayesseg-", ignore_cleanup_errors=True) as scratch,
+    ):
         how = How(encoding, delimiter, sheet, table, query)
         with opened(source, Path(scratch), how) as relation:
             name = _id_name(list(relation.types), customer_id, like)
@@ -61,7 +155,7 @@ def read_table(
             _load(relation, name, facts)
         with relation.connection as connection:
             lost = None if suppress is None else _leave_out(connection, name, suppress)
-            ids = _ids(connection)
+            count = _identified(connection)
             texts = [
                 v
                 for n, v in facts.items()
@@ -77,29 +171,57 @@ def read_table(
                 dialect["decimal"] = (mark, why, "inferred")
             mark = dialect["decimal"][0] if "decimal" in dialect else "."
             _refuse_unreadable(connection, {n: v for n, v in facts.items() if v in numeric}, mark)
-            columns = {
-                n: _numbers(connection, n, as_decimal(v, mark, "DOUBLE") if v in texts else v)
-                if v in numeric or v not in texts
-                else _texts(connection, v)
+            numbers = {n for n, v in facts.items() if v in numeric or v not in texts}
+            values = {
+                n: f"nullif({v}, '')"
+                if n not in numbers
+                else f"CAST({as_decimal(v, mark, 'DOUBLE') if v in texts else v} AS DOUBLE)"
                 for n, v in facts.items()
             }
-    origin = "row number" if name is None else "given" if customer_id else "guessed"
-    gaps = {n: int(_absent(values).sum()) for n, values in columns.items()}
-    provenance = {
-        "schema_version": 1,
-        "source": dict(relation.info),
-        "dialect": shown(dialect),
-        "columns": {"customer_id": {"value": name, "origin": origin, "flag": "--customer-id"}},
-        "kinds": {n: "number" if v.dtype == np.float64 else "text" for n, v in columns.items()},
-        "missing": {n: count for n, count in gaps.items() if count},
-        "rows": {
-            "in": len(ids) + (lost["rows"] if lost else 0),
-            "used": len(ids),
-            "excluded": {"suppressed": lost["rows"]} if lost and lost["rows"] else {},
-        },
-        "findings": [*relation.findings(name), *([lost["finding"]] if lost else [])],
-    }
-    return ids, columns, provenance
+            gaps = _gaps(connection, values, numbers)
+            origin = "row number" if name is None else "given" if customer_id else "guessed"
+            yield Table(
+                connection,
+                values,
+                {
+                    "schema_version": 1,
+                    "source": dict(relation.info),
+                    "dialect": shown(dialect),
+                    "columns": {
+                        "customer_id": {"value": name, "origin": origin, "flag": "--customer-id"}
+                    },
+                    "kinds": {n: "number" if n in numbers else "text" for n in facts},
+                    "missing": {n: gap for n, gap in gaps.items() if gap},
+                    "rows": {
+                        "in": count + (lost["rows"] if lost else 0),
+                        "used": count,
+                        "excluded": {"suppressed": lost["rows"]} if lost and lost["rows"] else {},
+                    },
+                    "findings": [*relation.findings(name), *([lost["finding"]] if lost else [])],
+                },
+            )
+
+
+def _gaps(
+    connection: duckdb.DuckDBPyConnection, values: Mapping[str, str], numbers: Collection[str]
+) -> dict[str, int]:
+    """How many cells of each column are missing; a number that is infinite is refused."""
+    found = {}
+    for name, sql in values.items():
+        odd, endless = (f"isnan({sql})", f"isinf({sql})") if name in numbers else ("false", "false")
+        row = connection.execute(
+            f"SELECT count(*) FILTER ({sql} IS NULL OR {odd}), min(record) FILTER ({endless}) "
+            "FROM facts"
+        ).fetchone()
+        assert row is not None
+        found[name], first = int(row[0]), row[1]
+        if first is not None:
+            raise InputRejected(
+                f"column {name!r} holds an infinite number (row {first})",
+                fix="leave the value empty where it is unknown",
+                code="not_finite",
+            )
+    return found
 
 
 def _id_name(names: list[str], given: str | None, like: str | None) -> str | None:
@@ -150,7 +272,8 @@ def _is_number(kind: str) -> bool:
     return kind == "BOOLEAN" or NUMBER.match(kind) is not None
 
 
-def _ids(connection: duckdb.DuckDBPyConnection) -> npt.NDArray[np.object_]:
+def _identified(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many rows there are; refuse ids that name nobody, or two."""
     row = connection.execute(
         f"SELECT count(*), count(*) FILTER (id IS NULL OR {trimmed('id')} = ''), "
         f"count(id) - count(DISTINCT id), count(*) FILTER ({unusable('id')}), "
@@ -177,8 +300,7 @@ def _ids(connection: duckdb.DuckDBPyConnection) -> npt.NDArray[np.object_]:
             fix="give one row a customer",
             code="id_repeated",
         )
-    values = connection.execute("SELECT id FROM facts ORDER BY record").fetchnumpy()["id"]
-    return np.asarray(values, dtype=object)
+    return rows
 
 
 def _texts_of(column: str) -> str:
@@ -216,29 +338,3 @@ def _refuse_unreadable(
                 code="number_unreadable",
                 details={"column": name, "count": count, "records": found},
             )
-
-
-def _texts(connection: duckdb.DuckDBPyConnection, column: str) -> npt.NDArray[Any]:
-    query = f"SELECT nullif({column}, '') AS v FROM facts ORDER BY record"
-    values = np.ma.asarray(connection.execute(query).fetchnumpy()["v"], dtype=object)
-    texts = values.data.copy()
-    texts[np.ma.getmaskarray(values)] = None
-    return texts
-
-
-def _numbers(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> npt.NDArray[np.float64]:
-    query = f"SELECT CAST({sql} AS DOUBLE) AS v FROM facts ORDER BY record"
-    values = np.ma.asarray(connection.execute(query).fetchnumpy()["v"], dtype=np.float64)
-    numbers: npt.NDArray[np.float64] = values.filled(np.nan)
-    if np.isinf(numbers).any():
-        raise InputRejected(
-            f"column {name!r} holds an infinite number (row {int(np.isinf(numbers).argmax()) + 1})",
-            fix="leave the value empty where it is unknown",
-            code="not_finite",
-        )
-    return numbers
-
-
-def _absent(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    nothing = np.array(None, dtype=object)
-    return np.isnan(values) if values.dtype == np.float64 else values == nothing

@@ -159,7 +159,7 @@ class Options:
                 fix="for example --currency-symbol €",
             )
         if self.tz is not None:
-            _known_zone(self.tz)
+            known_zone(self.tz)
 
     def how(self) -> How:
         """What concerns the opening of the source."""
@@ -185,7 +185,8 @@ def one_of(field: str, value: str, known: Collection[str]) -> None:
         )
 
 
-def _known_zone(name: str) -> None:
+def known_zone(name: str) -> None:
+    """Refuse a zone that has no entry in the time-zone database."""
     known = zoneinfo.available_timezones()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)

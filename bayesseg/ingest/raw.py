@@ -34,6 +34,10 @@ _LONGEST = 60
 
 
 _HIDDEN = r"[\x00-\x1f\x7f-\x{9F}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FEFF}]"
+_HIDDEN_HERE = re.compile(
+    re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{found[1]:0>8}", _HIDDEN) + r"|[\ud800-\udfff]"
+)
+_LONGEST_ID = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,12 @@ def id_column(
 
 def unusable(column: str) -> str:
     """SQL: whether an id drives terminals, hides, or is too long for one."""
-    return f"(length({column}) > 256 OR regexp_matches({column}, '{_HIDDEN}'))"
+    return f"(length({column}) > {_LONGEST_ID} OR regexp_matches({column}, '{_HIDDEN}'))"
+
+
+def is_unusable(text: str) -> bool:
+    """The same of a text at hand, which may also hold half a letter (a lone surrogate)."""
+    return len(text) > _LONGEST_ID or _HIDDEN_HERE.search(text) is not None
 
 
 def _day(sql: str, name: str, kind: str, zone: str | None) -> str:

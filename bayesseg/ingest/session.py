@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-MEMORY_LIMIT = "800MB"
-"""Of DuckDB alone: with rows on their way in and customers on their way out it is below 2 GB."""
+from bayesseg.errors import ResourcesMissing
+
+MEMORY_LIMIT = "400MB"
+"""Of DuckDB alone: with rows on their way in and customers on their way to disk it is below 1 GB."""
 DISK_LIMIT = "100GB"
 
 
-def open_session(scratch: Path, inputs: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
+def open_session(
+    scratch: Path, inputs: Sequence[Path] = (), memory: str = MEMORY_LIMIT
+) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills into ``scratch`` and may read ``inputs`` only."""
-    return confined(duckdb.connect(":memory:"), scratch, inputs)
+    return confined(duckdb.connect(":memory:"), scratch, inputs, memory)
 
 
 def confined(
@@ -43,6 +48,18 @@ def confined(
     ):
         connection.execute(f"SET {setting}")
     return connection
+
+
+@contextmanager
+def room_told(what: str) -> Iterator[None]:
+    """Say (exit 9) what the disk or the memory had no room for: ``the customers were read``."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise ResourcesMissing(
+            f"memory or temporary disk space ran out while {what}",
+            fix="free some space where the result goes, and where temporary files go (TMPDIR)",
+        ) from error
 
 
 def literal(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -128,7 +129,8 @@ def _unreadable(error: Exception, source: Source) -> BayessegError:
     reason = reason.partition(" Detail: ")[0]
     if is_address(source):
         return of_server(reason)
-    if getattr(error, "errno", None) in NO_ROOM:
+    full = isinstance(error, duckdb.IOException) and any(os.strerror(n) in reason for n in NO_ROOM)
+    if full or getattr(error, "errno", None) in NO_ROOM:
         return no_room(reason)
     fix = "let each column hold one kind of value" if isinstance(source, Frame) else _AGAIN
     if isinstance(error, PermissionError):

@@ -78,7 +78,7 @@ def score(
             money, currency, zone of the day or size of amounts unlike those of the fit).
         UsageError: a ``margin`` of money that is margin already.
     """
-    _accept(posterior, data)
+    accept_columns(posterior, data)
     accept(
         posterior, settings, data.provenance, data.as_of if isinstance(data, Customers) else None
     )
@@ -95,7 +95,7 @@ def score(
         kernel = kernel_of(posterior, settings, as_of, released=released, sample=sample, pool=pool)
         table, piece = scored(kernel, data, pool, done)
         fresh = newcomer(kernel, pool)
-    if "value_at_risk" in table and kernel.plan.spend:
+    if kernel.plan.valued:
         table["priority_rank"] = ranks(table["value_at_risk"].to_numpy())
     document = document_of(posterior, kernel, merged([piece]), list(map(str, table)), sample)
     return Scores(table, document | {"newcomer": fresh, "released": dict(released)})
@@ -166,9 +166,20 @@ def _accept_units(posterior: Posterior, given: Mapping[str, Any]) -> None:
         )
 
 
-def _accept(posterior: Posterior, data: Customers | Attributes) -> None:
+def accept_columns(posterior: Posterior, data: Customers | Attributes) -> None:
+    """Refuse data without a customer, without names, or without a column that the model needs.
+
+    Raises:
+        InputRejected: any of these.
+    """
     if len(data) == 0:
         raise InputRejected("there is no customer to score", code="empty")
+    if isinstance(data, Customers) and data.n is not None:
+        raise InputRejected(
+            "the summary has no ids: whose scores would these be?",
+            fix="give one row a customer with an id (bayesseg sql without --histogram)",
+            code="columns_unknown",
+        )
     if posterior.features is not None:
         gone, _ = absent(data, posterior.features)
         if gone and posterior.spec.parts["segments"].options["missing"] == "reject":

@@ -27,7 +27,8 @@ def recorded(
     """``table`` with its types; ``fields`` is what is said of each column. What is all null is text."""
     if "scored_at" in table:
         table = table.assign(scored_at=table["scored_at"].dt.tz_convert(None))
-    batch = pa.RecordBatch.from_pandas(table, preserve_index=False)
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    (batch,) = rows.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], rows.schema)]
     return batch.cast(pa.schema([_field(field, fields) for field in batch.schema]))
 
 

@@ -19,6 +19,7 @@ from bayesseg.scoring import combine
 from bayesseg.scoring.futures import futures
 from bayesseg.scoring.members import TOGETHER, members
 from bayesseg.scoring.plan import Plan, Theta
+from bayesseg.scoring.reduce import mean_draw
 from bayesseg.scoring.rows import AGE, HISTORY, MONEY, Rows, blocks, rows_of, runs, stretches
 from bayesseg.scoring.settings import ends
 
@@ -143,7 +144,7 @@ def _ages(plan: Plan, rows: Rows, stretch: slice, asked: Mapping[str, list[Any]]
         name: np.concatenate([t.result().T for t in tasks], axis=1) for name, tasks in asked.items()
     }
     theta, ages, place = _distinct_ages(plan, rows, stretch)
-    gap = _of_purchase(plan)["typical_gap"].fn(theta, ages, plan.clock).mean(axis=0)
+    gap = mean_draw(_of_purchase(plan)["typical_gap"].fn(theta, ages, plan.clock))
     return _Ages(stretch.start, values, gap, place)
 
 
@@ -255,8 +256,8 @@ def _realised(
 ) -> Sums:
     """The columns of realised purchases and value; their sums over customers, per draw.
 
-    Customers of one row share its draws; their sum would vary too much. Weight w of expectation
-    and √w of the deviation from it, ``luck``, have the mean and the variance of w futures of their own.
+    Customers of one row share its draws, and have luck of their own. So a row adds its luck to the sum
+    where it stands for one customer, and ``spread``, the variance of it, where it stands for several.
     Where value does not ``exist`` (n,) what is realised of it is null, and left out of the sums too.
     """
     sums: Sums = {}
@@ -269,8 +270,10 @@ def _realised(
         interval = _ends(PREDICTED[name], found)
         values |= {end: np.where(own, value, np.nan) for end, value in interval.items()}
         mean, luck = expected[name], np.where(own[:, None], found - expected[name], 0.0)
+        one = weight == 1
         sums[f"realised_{name}"] = _total(mean, weight)
-        sums[f"luck_{name}"] = _total(luck, np.sqrt(weight))
+        sums[f"luck_{name}"] = _total(luck, one.astype(np.float64))
+        sums[f"spread_{name}"] = np.array([weight[~one] @ _mean(np.square(luck[~one]))])
     return sums
 
 

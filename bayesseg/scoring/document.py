@@ -48,34 +48,14 @@ def document_of(
     ``discrepancy`` holds the factor behind it, by part. From schema 2 on what is written is sealed.
     """
     plan, sums, counts = kernel.plan, whole.sums, whole.counts
-    precision, customers = plan.precision, counts["customers",]
+    customers = counts["customers",]
     wider, margin = widenings(posterior), money_of(posterior.manifest.get("accounting")) == "margin"
-    found: dict[str, Any] = {
-        "schema_version": 2,
-        "settings": asdict(plan.settings) | {"draws": precision.draws},
-        "monte_carlo": {
-            "draws": precision.draws,
-            "of": precision.of,
-            "ess": precision.ess,
-            "mcse_of_means": precision.means,
-            "mcse_of_ends": precision.ends,
-            "unit": "posterior standard deviations",
-        },
-        "interval_level": LEVEL,
-        "money": "revenue" if plan.settings.margin == 1 and not margin else "margin",
-        "units": units_of(names, margin=margin),
-        "columns": meanings_of(names),
-        "model": posterior.spec.name,
-        "model_id": posterior.manifest["model_id"],
-        "verdict": posterior.manifest["verdict"],
-        "verdicts": posterior.manifest["verdicts"],
-        "gates": posterior.manifest["gates"],
-        "as_of": kernel.as_of and kernel.as_of.isoformat(),
-        "scored_at": kernel.scored_at.isoformat(),
+    found = about(posterior, kernel, units_of(names, margin=margin), meanings_of(names)) | {
         "customers": customers,
         "notes": [
             *_notes(posterior, counts),
-            *_stretched(posterior, kernel, counts),
+            *stretched(posterior, kernel, customers, counts.get(("extrapolated",), 0)),
+            *(drifted(counts, posterior.features) if posterior.features else []),
             *said(wider, plan.settings),
             *_outliers(counts),
             *_empty(plan, sums),
@@ -102,6 +82,37 @@ def document_of(
     return found
 
 
+def about(
+    posterior: Posterior, kernel: Kernel, units: Mapping[str, str], columns: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is to be said of any numbers of ``kernel``: settings, precision, model, verdicts.
+
+    ``units`` and ``columns`` are those of the table, what each column is in and what it says.
+    """
+    plan, manifest = kernel.plan, posterior.manifest
+    precision, revenue = plan.precision, money_of(manifest.get("accounting")) != "margin"
+    return {
+        "schema_version": 2,
+        "settings": asdict(plan.settings) | {"draws": precision.draws},
+        "monte_carlo": {
+            "draws": precision.draws,
+            "of": precision.of,
+            "ess": precision.ess,
+            "mcse_of_means": precision.means,
+            "mcse_of_ends": precision.ends,
+            "unit": "posterior standard deviations",
+        },
+        "interval_level": LEVEL,
+        "money": "revenue" if plan.settings.margin == 1 and revenue else "margin",
+        "units": dict(units),
+        "columns": dict(columns),
+        "model": posterior.spec.name,
+        **{name: manifest[name] for name in ("model_id", "verdict", "verdicts", "gates")},
+        "as_of": kernel.as_of and kernel.as_of.isoformat(),
+        "scored_at": kernel.scored_at.isoformat(),
+    }
+
+
 def _notes(posterior: Posterior, counts: Counts) -> list[str]:
     """What is to be said of columns that the data lack, and of customers in groups new to the fit."""
     # parts agree mostly on who is new to them
@@ -113,8 +124,8 @@ def _notes(posterior: Posterior, counts: Counts) -> list[str]:
     return (lacking(counts, posterior.features) if posterior.features else []) + [*strangers]
 
 
-def _stretched(posterior: Posterior, kernel: Kernel, counts: Counts) -> list[str]:
-    """What is to be said where these customers lie beyond those of the fit."""
+def stretched(posterior: Posterior, kernel: Kernel, customers: int, far: int) -> list[str]:
+    """What is to be said where customers, ``far`` of them, lie beyond those of the fit."""
     found = []
     if kernel.as_of is not None:
         later = (kernel.as_of - date.fromisoformat(posterior.manifest["as_of"])).days
@@ -123,15 +134,14 @@ def _stretched(posterior: Posterior, kernel: Kernel, counts: Counts) -> list[str
                 f"the data end {later} days after those of the fit, more than {_STALE} horizons: fit "
                 "again, for what has changed since is not in these forecasts"
             )
-        far = counts["extrapolated",] / counts["customers",]
         usual = (SMALLEST - 1) / posterior.manifest["customers"]["all"]
-        if far > DRIFTED + usual:
+        if far / customers > DRIFTED + usual:
             found.append(
-                f"{far:.0%} of customers bought more often than all but {SMALLEST - 1} at the fit, or "
-                f"were here longer than any then (flag extrapolated; at the fit up to {usual:.0%}): fit "
-                "again"
+                f"{far / customers:.0%} of customers bought more often than all but {SMALLEST - 1} at "
+                "the fit, or were here longer than any then (flag extrapolated; at the fit up to "
+                f"{usual:.0%}): fit again"
             )
-    return found + (drifted(counts, posterior.features) if posterior.features else [])
+    return found
 
 
 def _outliers(counts: Counts) -> list[str]:

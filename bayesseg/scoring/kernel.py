@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from bayesseg._types import Array
 from bayesseg.customers import Attributes, Customers, money_of
+from bayesseg.errors import InputRejected
 from bayesseg.posterior import Posterior, now
 from bayesseg.scoring.arrow import recorded
 from bayesseg.scoring.blocks import Found, forecasts, memberships
@@ -147,8 +148,10 @@ def score_batch(kernel: Kernel, batch: pa.RecordBatch) -> pa.RecordBatch:
         The columns of a score file; ``priority_rank``, which is about a file, is null.
 
     Raises:
-        InputRejected: a history that cannot be.
+        InputRejected: a history that cannot be, a count that is no whole number, an id that is no text.
     """
+    if not batch.num_rows:
+        return pa.RecordBatch.from_pylist([], schema=schema_of(kernel))
     return described(kernel, scored(kernel, customers_of(batch, kernel.as_of))[0])
 
 
@@ -169,14 +172,24 @@ def schema_of(kernel: Kernel) -> pa.Schema:
 
 def customers_of(batch: pa.RecordBatch, as_of: date | None) -> Customers | Attributes:
     """The customers of a batch; attributes alone where there is no ``as_of``."""
-    ids = np.asarray(batch.column("customer_id").to_numpy(zero_copy_only=False), dtype=object)
+    named = batch.column("customer_id")
+    if named.null_count or not (
+        pa.types.is_string(named.type) or pa.types.is_large_string(named.type)
+    ):
+        raise _unfit("customer_id is missing or no text", "give ids as text, one for each row")
+    ids = np.asarray(named.to_numpy(zero_copy_only=False), dtype=object)
     own = {"customer_id", *(() if as_of is None else (*COUNTS, *MONEY))}
     facts = {name: _fact(batch.column(name)) for name in batch.schema.names if name not in own}
     if as_of is None:
         return Attributes(ids, facts)
     given = {name: _number(batch, name) for name in (*COUNTS, *MONEY) if name in batch.schema.names}
+    for name in COUNTS:
+        if name in given and not (given[name] == np.floor(given[name])).all():
+            raise _unfit(f"{name} is missing or no whole number", "give counts and days")
     given.setdefault("n_orders", given["x"] + 1)
     given.setdefault("first_spend", np.full(len(ids), np.nan))
+    if (given["n_orders"] < 1).any():
+        raise _unfit("n_orders is below 1", "leave the column out where orders are not known")
     whole: Mapping[str, Any] = {name: given[name].astype(np.int64) for name in COUNTS}
     return Customers(
         ids=ids,
@@ -186,6 +199,10 @@ def customers_of(batch: pa.RecordBatch, as_of: date | None) -> Customers | Attri
         as_of=as_of,
         attributes=Attributes(ids, facts) if facts else None,
     )
+
+
+def _unfit(problem: str, fix: str) -> InputRejected:
+    return InputRejected(f"a batch cannot be scored: {problem}", fix=fix, code="impossible_history")
 
 
 def batch_of(data: Customers | Attributes) -> pa.RecordBatch:

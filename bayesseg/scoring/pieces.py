@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from bayesseg import population
 from bayesseg._types import Array
@@ -21,7 +22,7 @@ from bayesseg.scoring.table import conditions
 
 FAR = 0.001
 """Customers of whom so little of the mixture lies farther out are like no segment."""
-_LUCK = "luck_"
+_LUCK, _SPREAD = "luck_", "spread_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,9 @@ def piece_of(
 def merged(pieces: Iterable[Piece]) -> Piece:
     """What all pieces say together, added in the order in which they come.
 
-    Rows of one content have the same futures in every piece. That of the file is to vary as if they
-    had not, so every piece but the first takes its luck under other draws.
+    What is realised is what is expected and luck. Single customers bring their own, and as equal ones
+    have the same futures in every piece, each piece but the first takes it under other draws. Customers
+    who share a row bring a variance; there are many of them, so their luck is normal.
     """
     sums: dict[str, Array] = {}
     counts: dict[tuple[str, ...], int] = {}
@@ -77,9 +79,22 @@ def merged(pieces: Iterable[Piece]) -> Piece:
             sums[name] = sums[name] + own if name in sums else own
         for key, count in piece.counts.items():
             counts[key] = counts.get(key, 0) + count
-    for name in [name for name in sums if name.startswith(_LUCK)]:
-        sums[f"realised_{name.removeprefix(_LUCK)}"] += sums.pop(name)
+    for name in [name.removeprefix(_LUCK) for name in sums if name.startswith(_LUCK)]:
+        luck = sums.pop(f"{_LUCK}{name}")
+        expected = sums[f"realised_{name}"]
+        many = np.sqrt(sums.pop(f"{_SPREAD}{name}")) * _normals(expected)
+        sums[f"realised_{name}"] = expected + luck + many
     return Piece(sums, counts)
+
+
+def _normals(beside: Array) -> Array:
+    """Standard normals, one a draw, evenly spread over their quantiles and unrelated to ``beside``."""
+    count = len(beside)
+    drawn = ndtri((np.random.default_rng(count).permutation(count) + 0.5) / count)
+    centred = beside - beside.mean()
+    if centred.any():
+        drawn = drawn - (drawn @ centred) / (centred @ centred) * centred
+    return np.asarray(drawn / drawn.std())
 
 
 def packed(piece: Piece) -> bytes:

@@ -64,6 +64,11 @@ class Plan:
     points: frozenset[str]
 
     @property
+    def valued(self) -> bool:
+        """Whether there is value: purchases and spend are both there."""
+        return bool(self.purchase and self.spend)
+
+    @property
     def index(self) -> IntArray:
         """Names of the draws: those of the latents and of the futures."""
         return np.arange(self.precision.draws)

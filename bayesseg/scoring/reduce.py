@@ -11,6 +11,11 @@ _CELLS = 64  # whose sums stay in the processor's first cache
 _NOTHING = 1e-20  # of less, -p log p is beyond the digits of a sum
 
 
+def mean_draw(values: Array) -> Array:
+    """Means over draws, (S, n) to (n,), the same in any company: NumPy adds a lone column otherwise."""
+    return np.asarray(np.ascontiguousarray(values.T).mean(axis=1))
+
+
 @compiled
 def over_draws(member: Array) -> tuple[Array, Array, Array]:
     """What the draws of each row say together.

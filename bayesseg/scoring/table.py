@@ -250,6 +250,15 @@ def columns_of(table: pd.DataFrame, parts: Collection[str]) -> list[str]:
     return [name for name in map(str, table) if name in found]
 
 
+def extrapolated(
+    posterior: Posterior, x: NDArray[np.int64], t_end: NDArray[np.int64], as_of: date
+) -> NDArray[np.bool_]:
+    """Who bought more often, or has been here longer, than anybody the model learned from."""
+    trained = posterior.manifest["trained_on"]
+    later = (as_of - date.fromisoformat(posterior.manifest["as_of"])).days
+    return np.asarray((x > trained["max_x"]) | (t_end > trained["max_t_end"] + later))
+
+
 def conditions(
     posterior: Posterior, data: Customers, columns: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.bool_]]:
@@ -261,7 +270,7 @@ def conditions(
     first_day_age = data.t_end  # days from first purchase to the end of these data
     return {
         "new": first_day_age < later,
-        "extrapolated": (data.x > trained["max_x"]) | (data.t_end > trained["max_t_end"] + later),
+        "extrapolated": extrapolated(posterior, data.x, data.t_end, data.as_of),
         "one_time": data.x == 0,
         "spend_prior_only": (data.x_paid == 0) & ("expected_spend" in columns),
         "spend_undefined": np.isnan(columns.get("expected_spend", np.zeros(len(data)))),

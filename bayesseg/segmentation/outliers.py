@@ -40,11 +40,12 @@ def apart(customers: Customers, seed: int = 1) -> Apart | None:
         seed: of the draw of at most ``MOST`` customers and of the forest.
 
     Returns:
-        None where there are too few customers, or too few different ones, to say who is apart.
+        None where there are too few customers, or too few different ones, to say who is apart, or
+        where rows stand for several.
     """
     matrix = _features(customers)
     matrix = matrix[:, matrix.std(axis=0) > 0.0]
-    if len(customers) < _LEAST or not matrix.size:
+    if len(customers) < _LEAST or not matrix.size or customers.n is not None:
         return None
     centred = (matrix - matrix.mean(axis=0)) / matrix.std(axis=0)
     inverse = np.linalg.pinv(np.cov(centred, rowvar=False).reshape(matrix.shape[1], -1))

@@ -70,6 +70,22 @@ def summary(as_of: dt.date) -> str:
     return _chain(("customers",), as_of)
 
 
+def of_lines(dialect: str) -> str:
+    """``daily(customer_id, purchase_day, net, lowest, row_count, orders)`` of all lines without orders.
+
+    It reads ``bayesseg_source(customer_id, purchase_day, recorded_day, amount)``. Two such rows of one
+    day add up: net and row_count by their sum, lowest by the smaller, orders by the larger.
+    """
+    ((_, text),) = _named(("daily",), dialect, dt.date.max.isoformat())
+    return text
+
+
+def of_days(daily: str, as_of: dt.date, dialect: str) -> str:
+    """One row a customer, over the SELECT ``daily`` of rows as :func:`of_lines` makes them."""
+    *chain, (_, end) = _named(("held", "bought", "customers"), dialect, as_of.isoformat())
+    return _with([("daily", daily), *chain], end)
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """A table of purchase lines in a warehouse, and the policies that ingest has as well.
@@ -116,6 +132,7 @@ class Log:
 KINDS: Mapping[str, str] = {
     "customers": "the customer summary: one row a customer",
     "histogram": "distinct customers, each with its number n, without ids",
+    "histories": "distinct histories of purchases, each with its number n of customers",
     "account": "how many lines are used, and how many are left out for which reason",
 }
 """What a statement can make."""
@@ -131,8 +148,7 @@ def statement(log: Log, as_of: dt.date, dialect: str, kind: str = "customers", *
         UsageError: an unknown dialect, a name that cannot be quoted, an unknown time zone, extracts
             without orders.
     """
-    if dialect not in DIALECTS:
-        raise UsageError(f"--dialect {dialect} is unknown", fix=f"choose {', '.join(DIALECTS)}")
+    _known(dialect)
     last = f'{{{{ var("as_of", "{as_of}") }}}}' if dbt else as_of.isoformat()
     own = _read(log, dialect, last, dbt=dbt)
     if kind == "account":
@@ -157,6 +173,63 @@ def statement(log: Log, as_of: dt.date, dialect: str, kind: str = "customers", *
         own |= dict(chain)
     config = "{{ config(materialized='table') }}\n" if dbt else ""
     return config + "\n".join(_head(log, dialect, last, kind)) + "\n" + _with(own.items(), tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """Tables in a warehouse that hold customers, or their scores, already; named as in ``Log``.
+
+    Attributes:
+        summary: what the text of kind ``customers`` made.
+        lookup: the table of histories that ``score --table`` wrote.
+        spend: the table of spend that it wrote beside it.
+    """
+
+    summary: str
+    lookup: str | None = None
+    spend: str | None = None
+
+
+COUNTED = ("histogram", "histories")
+"""Kinds that a summary gives without a lookup."""
+_JOINED: Mapping[str, tuple[str, str]] = {
+    "scores": ("scores", "customers with their scores by lookup, null where none is found"),
+    "account": ("found", "how many customers the lookup scores, and why not the others"),
+}
+_OF_LOOKUP = re.compile(r"(FROM|JOIN) (customers|bayesseg_lookup|bayesseg_spend)\b")
+
+
+def statement_over(tables: Summed, dialect: str, kind: str, *, dbt: bool) -> str:
+    """The text for a warehouse that holds the summary, one SELECT.
+
+    A ``kind`` is one of ``COUNTED``, or ``scores`` or ``account``, which need the tables of the
+    lookup. Joins are by whole numbers and the model's id alone.
+
+    Raises:
+        UsageError: an unknown dialect, a name that cannot be quoted.
+    """
+    _known(dialect)
+    own, said = _JOINED.get(kind) or (kind, KINDS[kind])
+    names = (own,) if kind in COUNTED else ("bayesseg_priced", own)
+    *chain, (_, tail) = _named(names, dialect, _NEVER)
+    given = {
+        "customers": ("--summary", tables.summary),
+        "bayesseg_lookup": ("--lookup", tables.lookup),
+        "bayesseg_spend": ("--spend", tables.spend),
+    }
+
+    def named(found: re.Match[str]) -> str:
+        option, table = given[found[2]]
+        return f"{found[1]} {_relation(table or '', dialect, option, dbt=dbt)}"
+
+    config = "{{ config(materialized='table') }}\n" if dbt else ""
+    text = _OF_LOOKUP.sub(named, _with(chain, tail))
+    return f"{config}-- bayesseg, {dialect}: {said}.\n{text}"
+
+
+def _known(dialect: str) -> None:
+    if dialect not in DIALECTS:
+        raise UsageError(f"--dialect {dialect} is unknown", fix=f"choose {', '.join(DIALECTS)}")
 
 
 def _chain(
@@ -272,13 +345,7 @@ def _local_day(column: str, zone: str | None, dialect: str) -> str:
     """The day of a date or moment; of an instant, the day it has in ``zone``, whatever the session's."""
     if zone is None:
         return f"CAST({column} AS DATE)"
-    try:
-        ZoneInfo(zone)
-        known = re.fullmatch(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*", zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        known = None
-    if not known:
-        raise UsageError(f"--tz {zone!r} is no time zone", fix="write it as Europe/Paris")
+    known_zone(zone)
     if dialect == "bigquery":
         return f"DATE({column}, '{zone}')"
     if dialect == "snowflake":
@@ -286,6 +353,17 @@ def _local_day(column: str, zone: str | None, dialect: str) -> str:
     if dialect in ("databricks", "spark"):
         return f"CAST(CONVERT_TIMEZONE('{zone}', CAST({column} AS TIMESTAMP_NTZ)) AS DATE)"
     return f"CAST({column} AT TIME ZONE '{zone}' AS DATE)"
+
+
+def known_zone(zone: str) -> None:
+    """Refuse a ``zone`` that is none, or could not stand in a text (UsageError)."""
+    try:
+        ZoneInfo(zone)
+        known = re.fullmatch(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*", zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = None
+    if not known:
+        raise UsageError(f"--tz {zone!r} is no time zone", fix="write it as Europe/Paris")
 
 
 def _decimal(sql: str, digits: int, dialect: str) -> str:
@@ -314,15 +392,15 @@ def _amount(text: str, dialect: str, option: str = "--amount") -> str:
     return " ".join(terms)
 
 
-def _relation(table: str, dialect: str, *, dbt: bool) -> str:
+def _relation(table: str, dialect: str, option: str = "--table", *, dbt: bool) -> str:
     parts = [(quoted or plain, bool(quoted)) for quoted, plain in _PART.findall(table)]
     if not parts or len(parts) > 3 or not _TABLE.fullmatch(table):
-        raise UsageError(f"--table {table!r} is no table", fix="write it as sales.orders")
+        raise UsageError(f"{option} {table!r} is no table", fix="write it as sales.orders")
     if not dbt:
         return ".".join(_quoted(name, dialect, exact=exact) for name, exact in parts)
     if len(parts) == 3 or not all(re.fullmatch(r"\w+", name) for name, _ in parts):
         raise UsageError(
-            f"--table {table!r} cannot be named in dbt",
+            f"{option} {table!r} cannot be named in dbt",
             fix="give the model as orders, or its source as sales.orders",
         )
     names = ", ".join(f"'{name}'" for name, _ in parts)

@@ -176,3 +176,92 @@ GROUP BY
   repeat_spend,
   as_of,
   money
+
+-- step: histories
+SELECT
+  x,
+  t_x,
+  t_end,
+  COUNT(*) AS n,
+  as_of,
+  money
+FROM customers
+GROUP BY
+  x,
+  t_x,
+  t_end,
+  as_of,
+  money
+
+-- step: bayesseg_priced
+SELECT
+  summed.customer_id,
+  looked.model_id,
+  looked.x,
+  looked.p_alive,
+  looked.p_churn,
+  looked.expected_purchases,
+  looked.discounted_purchases,
+  looked.residual_purchases,
+  looked.purchases_at_risk,
+  looked.win_back_purchases,
+  looked.extrapolated,
+  spend.x_paid,
+  spend.worth,
+  spend.spend_base + spend.spend_slope * summed.repeat_spend AS expected_spend
+FROM customers AS summed
+LEFT JOIN bayesseg_lookup AS looked
+  ON summed.x = looked.x AND summed.t_x = looked.t_x AND summed.t_end = looked.t_end
+LEFT JOIN bayesseg_spend AS spend
+  ON summed.x_paid = spend.x_paid
+  AND summed.money = spend.money
+  AND looked.model_id = spend.model_id
+
+-- step: scores
+SELECT
+  customer_id,
+  p_alive,
+  p_churn,
+  expected_purchases,
+  expected_spend,
+  discounted_purchases * worth * expected_spend AS clv,
+  residual_purchases * worth * expected_spend AS residual_value,
+  purchases_at_risk * worth * expected_spend AS value_at_risk,
+  win_back_purchases * worth * expected_spend AS win_back_value,
+  extrapolated,
+  model_id
+FROM bayesseg_priced
+
+-- step: found
+SELECT
+  reason,
+  COUNT(*) AS n_customers
+FROM (
+  SELECT
+    CASE
+      WHEN x IS NULL
+      THEN 'history_missing'
+      WHEN p_alive IS NULL
+      THEN 'purchases_withheld'
+      WHEN x_paid IS NULL
+      THEN 'spend_missing'
+      WHEN expected_spend IS NULL
+      THEN 'spend_undefined'
+      ELSE 'scored'
+    END AS reason
+  FROM bayesseg_priced
+) AS told
+GROUP BY
+  reason
+UNION ALL
+SELECT
+  'scored_again',
+  (
+    SELECT
+      COUNT(*)
+    FROM bayesseg_priced
+  ) - (
+    SELECT
+      COUNT(*)
+    FROM customers
+  )

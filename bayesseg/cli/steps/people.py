@@ -23,13 +23,20 @@ def pseudonymous(scores: Scores, key: Key | None) -> Scores:
 
     Applied to what was computed, so that no number depends on it.
     """
-    from bayesseg.ingest.pseudonyms import METHOD
-
     if key is None:
         return scores
     table = renamed(scores.table, key).sort_values("customer_id", kind="stable", ignore_index=True)
-    entry = {"method": METHOD, "key_check": key.check, "note": "they remain personal data"}
-    return replace(scores, table=table, document={**scores.document, "pseudonyms": entry})
+    return replace(scores, table=table, document={**scores.document, **entry(key)})
+
+
+def entry(key: Key | None) -> dict[str, Any]:
+    """What a document says of pseudonyms; nothing where there are none."""
+    from bayesseg.ingest.pseudonyms import METHOD
+
+    if key is None:
+        return {}
+    note = "they remain personal data"
+    return {"pseudonyms": {"method": METHOD, "key_check": key.check, "note": note}}
 
 
 def renamed(table: pd.DataFrame, key: Key) -> pd.DataFrame:

@@ -58,10 +58,10 @@ def source_of(
             fix="give --from env:NAME, the variable NAME holding it",
         )
     where = next(value for value in asked.values() if value is not None)
-    return where if data is not None else _resolved(where, given[0], shell)
+    return where if data is not None else resolved(where, given[0], shell)
 
 
-def _resolved(where: str, option: str, shell: Shell) -> str:
+def resolved(where: str, option: str, shell: Shell) -> str:
     """A path or the address of a server, which ``env:NAME`` may hold."""
     kind, _, name = where.partition(":")
     if kind == "env":
@@ -83,7 +83,7 @@ def facts_of(words: str, like: str | None, source: SourceFlags, shell: Shell) ->
     file, _, name = words.rpartition("#")
     if not file or Path(words).exists():
         file, name = words, ""
-    where = _resolved(file, "--attributes", shell)
+    where = resolved(file, "--attributes", shell)
     kind = "sheet" if where.lower().endswith((".xlsx", ".xlsm")) else "table"
     inside: dict[str, Any] = {kind: name} if name else {}
     settled = {n: getattr(source, n) for n in ("encoding", "delimiter", "decimal")}
@@ -125,8 +125,12 @@ def load(
     spec: ModelSpec,
     attributes: Sequence[str] | None = None,
     summary: SummaryFlags = _NO_SUMMARY,
+    people: bool = True,
 ) -> Loaded:
-    """Read what ``spec`` needs: purchases (and attributes joined to them), or clients alone."""
+    """Read what ``spec`` needs: purchases (and attributes joined to them), or clients alone.
+
+    Without ``people`` customers of a summary are not told apart, unless attributes are to be joined.
+    """
     from bayesseg.customers import read_attributes
 
     if "purchase" not in spec.parts:
@@ -157,7 +161,7 @@ def load(
     loaded = (
         load_purchases(data, source, shell)
         if summary.summary is None
-        else load_summary(data, source, summary, shell)
+        else load_summary(data, source, summary, shell, people=people or bool(attributes))
     )
     customers = joined(buyers(loaded), attributes or (), source, shell)
     return replace(loaded, customers=customers, key=source.key())
@@ -189,14 +193,21 @@ def joined(
 def load_purchases(data: str, source: SourceFlags, shell: Shell) -> Loaded:
     """Read and summarise a purchase log."""
     from bayesseg.customers import summarise
+
+    purchases = accepted(data, source, shell)
+    customers = summarise(purchases, as_of=source.as_of)
+    say_provenance(customers.provenance, shell)
+    return Loaded(customers, purchases)
+
+
+def accepted(data: str, source: SourceFlags, shell: Shell) -> Purchases:
+    """The purchase log, refused where it cannot be used."""
     from bayesseg.ingest import together
 
     purchases = examined(data, source, shell)
     if purchases.refused:
         raise together(purchases.refused)
-    customers = summarise(purchases, as_of=source.as_of)
-    say_provenance(customers.provenance, shell)
-    return Loaded(customers, purchases)
+    return purchases
 
 
 def examined(data: str, source: SourceFlags, shell: Shell) -> Purchases:
@@ -251,27 +262,35 @@ def write_quarantine(
         remove(path)
 
 
-def load_summary(data: str, source: SourceFlags, summary: SummaryFlags, shell: Shell) -> Loaded:
+def load_summary(
+    data: str,
+    source: SourceFlags,
+    summary: SummaryFlags,
+    shell: Shell,
+    *,
+    people: bool = True,
+) -> Loaded:
     """Read customers that were summed up elsewhere."""
     from bayesseg.summary import read_summary
 
-    kept = {name: getattr(source, name) for name in (*_OF_TABLES, "table", "query")}
+    how = of_summary(source, summary)
+    with opened(data) as path:
+        customers = read_summary(path, people=people, **how)
+    say_provenance(customers.provenance, shell)
+    return Loaded(customers)
+
+
+def of_summary(source: SourceFlags, summary: SummaryFlags) -> dict[str, Any]:
+    """The flags that a summary is read by; what is about a purchase log is refused."""
     unset: dict[str, Any] = dict.fromkeys((*_OF_TABLES, *_OF_PEOPLE))
     if others := argv(replace(source.of_file(), **unset)):
         raise UsageError(
             f"{others[0]} is about a purchase log, and --summary is none",
             fix="leave it out, or give it to bayesseg sql, which makes the summary",
         )
-    with opened(data) as path:
-        customers = read_summary(
-            path,
-            time_unit=summary.time_unit,
-            money=summary.money,
-            suppress=source.objections(),
-            **kept,
-        )
-    say_provenance(customers.provenance, shell)
-    return Loaded(customers)
+    kept = {name: getattr(source, name) for name in (*_OF_TABLES, "table", "query")}
+    own = {"time_unit": summary.time_unit, "money": summary.money}
+    return {**kept, **own, "suppress": source.objections()}
 
 
 def refuse_nameless(loaded: Loaded) -> None:

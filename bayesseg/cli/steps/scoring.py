@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesseg._files import refuse_existing
+from bayesseg._files import refuse_existing, sha256_of, write_blocks
 from bayesseg.cli import scorefile
 from bayesseg.cli.flags import ScoreFlags
 from bayesseg.cli.progress import progress
@@ -17,6 +18,7 @@ from bayesseg.errors import ArtefactBad, GateFailed, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from bayesseg.customers import Attributes, Customers
     from bayesseg.posterior import Posterior
@@ -34,8 +36,20 @@ def score(
     released: Mapping[str, str] = _NONE,
 ) -> Scores:
     """Score ``customers``, saying every setting that changes a number."""
-    from bayesseg.customers import money_of
     from bayesseg.scoring import score as score_customers
+
+    say_settings(posterior, flags, shell)
+    with progress() as on_progress:
+        scores = score_customers(
+            posterior, customers, flags.settings(), released=released, on_progress=on_progress
+        )
+    say_document(scores.document, shell)
+    return scores
+
+
+def say_settings(posterior: Posterior, flags: ScoreFlags, shell: Shell) -> None:
+    """Say every setting that changes a number."""
+    from bayesseg.customers import money_of
 
     money = "revenue (margin 1)" if flags.margin == 1 else f"profit at margin {flags.margin:g}"
     if money_of(posterior.manifest.get("accounting")) == "margin":
@@ -46,15 +60,14 @@ def score(
     )
     has = "purchase" in posterior.spec.parts
     shell.say(f"score: {forecast if has else 'segments, '}{flags.draws} draws")
-    with progress() as on_progress:
-        scores = score_customers(
-            posterior, customers, flags.settings(), released=released, on_progress=on_progress
-        )
-    for line in totals_lines(scores.document):
+
+
+def say_document(document: Mapping[str, Any], shell: Shell) -> None:
+    """Say the totals of a file and what is to be known of it."""
+    for line in totals_lines(document):
         shell.say(line)
-    for note in scores.document["notes"]:
+    for note in document["notes"]:
         shell.say(f"note: {note}")
-    return scores
 
 
 def opened(run: Path, names: Path | None = None, *, signed: bool = False) -> Posterior:
@@ -96,9 +109,14 @@ def target_of(manifest: Mapping[str, Any], target: str, *, force: bool) -> str:
     if manifest["verdict"] == "failed":
         target = scorefile.untrusted(target)
     if target != "-":
-        for path in (Path(target), scorefile.sidecar(Path(target))):
-            refuse_existing(path, force=force, file=True)
+        refuse_standing(Path(target), force=force)
     return target
+
+
+def refuse_standing(path: Path, *, force: bool) -> None:
+    """Refuse to write over a table or the document beside it; either may have come meanwhile."""
+    for one in (path, scorefile.sidecar(path)):
+        refuse_existing(one, force=force, file=True)
 
 
 def write_scores(
@@ -110,16 +128,60 @@ def write_scores(
     names = map(str, scores.table)
     fields = fields_of(names, scores.document["units"], scores.document["columns"])
     content = scorefile.encoded(scores.table, kind, fields, raw=raw)
+    if target != "-":
+        refuse_standing(Path(target), force=force)
     path = scorefile.emit(content, target, force=force)
     if path is None:
         return []
-    beside = scorefile.sidecar(path)
-    described: dict[str, Any] = {"rows": len(scores.table)}
-    described["sha256"] = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
+    return _described(
+        scores.document, len(scores.table), digest, path, kind, shell, raw=raw, force=force
+    )
+
+
+def write_batches(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    document: Mapping[str, Any],
+    target: str,
+    kind: str,
+    shell: Shell,
+    *,
+    raw: bool = False,
+    force: bool = False,
+) -> list[Path]:
+    """The same with rows that come some at a time."""
+    blocks = scorefile.blocks(batches, schema, kind, raw=raw)
+    if target == "-":
+        for block in blocks:
+            sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+        return []
+    path = Path(target)
+    refuse_standing(path, force=force)
+    write_blocks(path, blocks)
+    count, digest = document["customers"], sha256_of(path)
+    return _described(document, count, digest, path, kind, shell, raw=raw, force=force)
+
+
+def _described(
+    document: Mapping[str, Any],
+    rows: int,
+    digest: str,
+    path: Path,
+    kind: str,
+    shell: Shell,
+    *,
+    raw: bool,
+    force: bool,
+) -> list[Path]:
+    """Write the sealed document beside a table of so many ``rows``; return both."""
+    described: dict[str, Any] = {"rows": rows, "sha256": digest}
     if kind == "csv" and not raw:
         described["guard"] = scorefile.GUARD
-    document = scorefile.sealed(scores.document | {"table": described})
-    scorefile.write_document(beside, document, force=force)
+    beside = scorefile.sidecar(path)
+    sealed = scorefile.sealed({**document, "table": described})
+    scorefile.write_document(beside, sealed, force=force)
     for written in (path, beside):
         shell.say(f"wrote {written}")
     return [path, beside]

@@ -106,9 +106,9 @@ def judged(
 
 
 def _refuse_unused(model: FitFlags) -> None:
-    if model.engine not in (None, "auto", "laplace"):
+    if model.inference not in (None, "auto", "laplace"):
         raise UsageError(
-            f"validate fits every cut with laplace, not with {model.engine}",
+            f"validate fits every cut with laplace, not with {model.inference}",
             fix="leave --engine out; it counts with --sbc",
         )
 
@@ -151,7 +151,7 @@ def calibrate(model: FitFlags, what: ValidateFlags, shell: Shell) -> Outcome:
             spec,
             what.sbc,
             seed=model.seed,
-            engine=model.engine,
+            engine=model.inference,
             processes=os.cpu_count() or 1,
             folder=what.sbc_folder,
             on_progress=on_progress,

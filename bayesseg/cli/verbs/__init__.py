@@ -21,6 +21,7 @@ from bayesseg.cli.verbs.score import score
 from bayesseg.cli.verbs.segments import segments
 from bayesseg.cli.verbs.sql import sql
 from bayesseg.cli.verbs.stability import stability
+from bayesseg.cli.verbs.stream import stream
 from bayesseg.cli.verbs.validate import validate
 from bayesseg.cli.verbs.verify import verify
 
@@ -38,6 +39,7 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "prioritise": prioritise,
     "export": export,
     "push": push,
+    "stream": stream,
     "validate": validate,
     "sql": sql,
     "inspect": inspect,
@@ -45,8 +47,5 @@ VERBS: Mapping[str, Callable[..., Outcome]] = {
     "erase": erase,
     "doctor": doctor,
 }
-PLANNED = (
-    "init",
-    "stream",
-)
+PLANNED = ("init",)
 """Verbs of later versions."""

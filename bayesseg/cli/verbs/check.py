@@ -138,8 +138,8 @@ def _judged(customers: Customers, shell: Shell) -> tuple[dict[str, Any], InputRe
         **customers.provenance,
         "customers": {
             **customers.provenance["customers"],
-            "all": len(customers),
-            "repeat": int((customers.x > 0).sum()),
+            "all": customers.total,
+            "repeat": int(customers.counts[customers.x > 0].sum()),
         },
         "readiness": {"level": level, "gates": [asdict(gate) for gate in gates]},
     }

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayesseg.cli.flags import (
+    SPARK,
     FitFlags,
     Force,
     LineageFlags,
+    Master,
     MaybeData,
     MaybeOut,
     Resume,
     SourceFlags,
+    SparkFlags,
     SummaryFlags,
     WaiverFlags,
 )
 from bayesseg.cli.shell import Outcome, Shell
-from bayesseg.cli.steps import fitting, reading
+from bayesseg.cli.steps import fitting, onspark, reading
 from bayesseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,12 +37,14 @@ def fit(
     data: MaybeData = None,
     out: MaybeOut = None,
     resume: Resume = None,
+    master: Master = None,
     force: Force = False,
 ) -> Outcome:
     """Fit a model and judge it by its gates.
 
     Without DATA, from a summary of customers: no log has to leave the warehouse (see bayesseg sql), and
-    forecasts stay unassessed, for no backtest can be made.
+    forecasts stay unassessed, for no backtest can be made. With --engine spark that summary is made of
+    DATA on Spark, and the fit here; --engine nuts beside it says by what.
 
     A run whose hard gates fail is kept as RUN.untrusted (exit 4). With --previous, segments that are
     still there keep their ids and names; a locked one that is lost is said (exit 4, the run is kept).
@@ -57,7 +62,14 @@ def fit(
         raise UsageError(
             "where to?", fix="give -o RUN, or --resume RUN to go on with a stopped fit"
         )
-    spec, data = model.spec(), reading.source_of(data, source, shell, summary)
+    spec = model.spec(spark=True)
+    spark = SparkFlags(SPARK if SPARK in (model.engine or ()) else None, master)
+    data = reading.source_of(data, source, shell, summary)
+    if spark.engine and (summary.summary or model.attributes):
+        raise UsageError(
+            "--engine spark sums up purchase lines: neither --summary nor --attributes goes with it",
+            fix="leave one of them out; a summary that Spark made is for --summary",
+        )
     before, waivers = fitting.before(lineage), fitting.waivers_of(overlooked, spec)
     with lock(target):
         if resume and not force and (done := fitting.completed(target, shell)):
@@ -66,8 +78,18 @@ def fit(
         fitting.reserve_pieces(target, resume=resume is not None, force=force)
         fitting.require_room(target, spec)
         fitting.warm_up(spec, data)
-        loaded = reading.load(
-            data, source, shell, spec=spec, attributes=model.attributes, summary=summary
+        loaded = (
+            onspark.loaded(data, source, spark, spec, shell)
+            if spark.engine
+            else reading.load(
+                data,
+                source,
+                shell,
+                spec=spec,
+                attributes=model.attributes,
+                summary=summary,
+                people="segments" in spec.parts,
+            )
         )
         fitting.ready(loaded, spec, shell)
         done = fitting.fit(

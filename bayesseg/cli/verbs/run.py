@@ -142,6 +142,7 @@ def everything(
     loaded = reading.load(
         where, source, shell, spec=spec, attributes=model.attributes, summary=summary
     )
+    reading.refuse_nameless(loaded)
     if purchases:
         said, error = judged(loaded, shell)
         if error is not None:
