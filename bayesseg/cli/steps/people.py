@@ -110,19 +110,6 @@ def admitted(
     return Admitted(table, left, own if named else key, named)
 
 
-def permitted(
-    table: pd.DataFrame,
-    document: Mapping[str, Any],
-    suppress_list: Path | None,
-    pseudonymise: str | None,
-    shell: Shell,
-    suppress_key: str | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any] | None]:
-    """The rows that ``admitted`` leaves, under the names they may leave with, and its counts."""
-    found = admitted(table, document, suppress_list, pseudonymise, shell, suppress_key)
-    return found.written(found.table), found.left
-
-
 def suppressed(table: pd.DataFrame, objections: Objections | None) -> dict[str, Any] | None:
     """Who of ``table`` is on the list: ``rows`` (a mask), and counts that name nobody."""
     from bayesseg.ingest.objections import refused

@@ -97,24 +97,21 @@ def score(
             raw=raw,
             force=force,
         )
-        return Outcome(
-            {"written": [str(path) for path in files], **document},
-            fitting.gate_error(posterior.manifest, Path(target), released),
+    else:
+        files, document = large.score(
+            posterior,
+            where,
+            attributes,
+            source,
+            summary,
+            settings,
+            target,
+            kind,
+            shell,
+            released,
+            raw=raw,
+            force=force,
         )
-    files, document = large.score(
-        posterior,
-        where,
-        attributes,
-        source,
-        summary,
-        settings,
-        target,
-        kind,
-        shell,
-        released,
-        raw=raw,
-        force=force,
-    )
     return Outcome(
         {"written": [str(path) for path in files], **document},
         fitting.gate_error(posterior.manifest, Path(target), released),
